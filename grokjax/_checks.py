@@ -1,0 +1,32 @@
+"""Checks of arguments that several modules make."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+from jax.core import Tracer
+
+__all__ = ["check_finite", "check_pairs", "is_concrete"]
+
+
+def is_concrete(x: Any) -> bool:
+    """Whether x has a value now; under jit and vmap it has none, and what is wrong with it can only become a status."""
+    return not isinstance(x, Tracer)
+
+
+def check_pairs(inputs: Any, labels: Any) -> None:
+    """Raise a ValueError unless there is a sample, and one label for each."""
+    shape = jnp.shape(inputs)
+    if not shape or 0 in shape:
+        raise ValueError(
+            f"inputs must hold at least one sample along the first axis and be non-empty, got shape {shape}"
+        )
+    if jnp.shape(labels) != shape[:1]:
+        raise ValueError(f"labels must have shape {shape[:1]}, one per sample, got {jnp.shape(labels)}")
+
+
+def check_finite(name: str, array: Any) -> None:
+    """Raise a ValueError if a concrete array holds NaN or infinity."""
+    if is_concrete(array) and not bool(jnp.all(jnp.isfinite(array))):
+        raise ValueError(f"{name} must be finite, got NaN or infinity")

@@ -1,0 +1,142 @@
+"""Losses of one sample, each with its logarithm, and their mean over samples.
+
+A `Loss` holds ℓ and log ℓ. Float64 turns log(1 + e^(−m)) into exactly 0 beyond a margin m of about 745
+and e^(−m) into infinity below −709; log ℓ goes on where ℓ cannot, and is what a flow without weight decay
+is integrated with. Conventions: classification losses are plain, the squared loss is (f − y)² without ½, and the
+mean over samples is taken by `empirical_risk`.
+
+References:
+    Lyu et al., arXiv 2311.18817, section 3 (losses) and figure 4 (training without weight decay, in log space).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.tree_util import Partial
+from jaxtyping import Array, Float, PyTree, Shaped
+
+from grokjax._checks import check_pairs
+
+__all__ = [
+    "Loss",
+    "accuracy",
+    "cross_entropy",
+    "empirical_risk",
+    "exponential",
+    "log_empirical_risk",
+    "logistic",
+    "squared",
+]
+
+
+class Loss(NamedTuple):
+    """A per-sample loss ℓ(f, y): `value` is ℓ, `log_value` is log ℓ, both `(output, label) -> scalar`."""
+
+    name: str
+    value: Callable[[Array, Array], Float[Array, ""]]
+    log_value: Callable[[Array, Array], Float[Array, ""]]
+
+
+def empirical_risk(
+    apply: Callable[[PyTree, Array], Array],
+    loss: Loss,
+    inputs: Shaped[Array, "n ..."],
+    labels: Shaped[Array, " n"],
+) -> Partial:
+    """The objective 𝓛(θ) = (1/n) Σ ℓ(f(θ; x_i), y_i) as a function of θ alone.
+
+    Args:
+        apply: the model, `(params, x) -> output`, for one sample.
+        loss: one of the losses of this module, or your own.
+        inputs: samples along the first axis, shape (n, ...).
+        labels: ±1 or real, shape (n,); integers for cross-entropy.
+
+    Returns:
+        A callable `params -> scalar`. It is a pytree whose leaves are the data, so that new data of the same shape
+        compile nothing anew.
+
+    Raises:
+        ValueError: if there is no sample, or `labels` does not have one entry per sample.
+    """
+    check_pairs(inputs, labels)
+    return Partial(_mean_loss, Partial(apply), Partial(loss.value), inputs, labels)
+
+
+def log_empirical_risk(
+    apply: Callable[[PyTree, Array], Array],
+    loss: Loss,
+    inputs: Shaped[Array, "n ..."],
+    labels: Shaped[Array, " n"],
+) -> Partial:
+    """log 𝓛(θ), finite far beyond the point where 𝓛 underflows; arguments, result and errors as `empirical_risk`."""
+    check_pairs(inputs, labels)
+    return Partial(_log_mean_loss, Partial(apply), Partial(loss.log_value), inputs, labels)
+
+
+def accuracy(outputs: Float[Array, "*batch n"], labels: Shaped[Array, " n"]) -> Float[Array, "*batch"]:
+    """Fraction in [0, 1] of samples whose output has the sign of its ±1 label; a zero margin counts ½."""
+    return jnp.mean(0.5 * (1 + jnp.sign(outputs * labels.astype(outputs.dtype))), axis=-1)
+
+
+def _mean_loss(apply, value, inputs, labels, params):
+    return jnp.mean(jax.vmap(lambda x, y: value(apply(params, x), y))(inputs, labels))
+
+
+def _log_mean_loss(apply, log_value, inputs, labels, params):
+    logs = jax.vmap(lambda x, y: log_value(apply(params, x), y))(inputs, labels)
+    return jax.nn.logsumexp(logs) - jnp.log(jnp.asarray(logs.size, logs.dtype))
+
+
+def _margin(output, label):
+    return output * jnp.asarray(label).astype(output.dtype)
+
+
+def _log_softplus(x):
+    """log log(1 + e^x): equal to x far below zero, where log(1 + e^x) itself underflows."""
+    # Both branches stay finite for every x, so that the unused one cannot poison a derivative.
+    threshold = -15.0 if x.dtype == jnp.float32 else -35.0
+    middle = jnp.maximum(x, threshold)
+    return jnp.where(x < threshold, x, jnp.log(jax.nn.softplus(middle)))
+
+
+def _others_against_label(output, label):
+    """log Σ_{j ≠ y} e^(z_j − z_y): the negative margin of a multi-class output."""
+    classes = jnp.arange(output.shape[-1])
+    return jax.nn.logsumexp(jnp.where(classes == label, -jnp.inf, output - output[label]))
+
+
+def _squared_log_value(output, label):
+    return 2 * jnp.log(jnp.abs(output - jnp.asarray(label).astype(output.dtype)))
+
+
+logistic = Loss(
+    "logistic",
+    lambda output, label: jax.nn.softplus(-_margin(output, label)),
+    lambda output, label: _log_softplus(-_margin(output, label)),
+)
+"""ℓ = log(1 + e^(−yf)), labels ±1."""
+
+exponential = Loss(
+    "exponential",
+    lambda output, label: jnp.exp(-_margin(output, label)),
+    lambda output, label: -_margin(output, label),
+)
+"""ℓ = e^(−yf), labels ±1: the loss of the theorems."""
+
+squared = Loss(
+    "squared",
+    lambda output, label: jnp.square(output - jnp.asarray(label).astype(output.dtype)),
+    _squared_log_value,
+)
+"""ℓ = (f − y)², no ½, real labels."""
+
+cross_entropy = Loss(
+    "cross_entropy",
+    lambda output, label: jax.nn.softplus(_others_against_label(output, label)),
+    lambda output, label: _log_softplus(_others_against_label(output, label)),
+)
+"""ℓ = −log softmax(z)_y, logits z of shape (classes,), integer labels."""
