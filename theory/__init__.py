@@ -1,0 +1,46 @@
+"""theory: analytic predictors with certificates. Plain arrays in, arrays out; nothing of `grokjax` is imported.
+
+    max_margin    maximum L2- and L1-margin directions, with duality gap
+    regularised   the t → ∞ point of the depth-2 flow at finite λ
+    kernel        NTK features, Gram matrix, kernel max-margin and min-norm predictors of any model
+    time_scales   when the kernel phase ends
+
+Predictors work in float64. Those that take arrays only use NumPy and SciPy, whatever the state of JAX; `kernel`
+differentiates a JAX model and works in the precision of its parameters.
+
+Notation, paper symbol ↔ name in code (Lyu et al., arXiv 2311.18817):
+
+    α            alpha                 scale of the initial parameters; of figure 1a also `initial_norm`, which is
+    α√(2d) θ̄_init       params                the initial direction, where NTK features are taken
+    λ            weight_decay          multiplies ‖θ‖²/2
+    L            degree, depth         degree of homogeneity
+    n, d, k      n, d, sparsity        samples, dimension, non-zeros of the teacher
+    γ_ntk        margin                of `kernel.max_margin`, for a unit direction
+    h*           direction, solution   solution of (K1), normalised, or of (K2)
+    T_c^−, T_c^+ early_time, late_time ((1 ∓ c)/λ) log α
+    T_max        kernel_phase_end      end of the kernel phase, lemma C.5
+    A            (no name)             α^(2(L−1))/λ
+    𝓛, 𝓛_λ       train_loss, objective without and with weight decay
+    τ            scaled time           λt
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from theory import kernel, max_margin, regularised, time_scales
+
+__all__ = ["kernel", "max_margin", "regularised", "time_scales"]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in __all__:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

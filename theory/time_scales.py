@@ -1,0 +1,132 @@
+"""When the kernel phase of a homogeneous model ends, in flow time.
+
+Far from its end a flow with weight decay λ only shrinks: θ(t) ≈ α e^(−λt) θ̄. What α e^(−λt) does is therefore the
+clock of the whole dichotomy, and every time here is (1/λ)·(log α + something small). All functions take scalars or
+arrays, broadcast, and return times in the unit in which 1/λ is given; multiply by λ for the scaled time τ = λt.
+
+References:
+    Lyu et al., arXiv 2311.18817, section 3.2 and lemmas C.4, C.5.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import lambertw
+
+__all__ = ["diagonal_kernel_phase_end", "early_time", "kernel_phase_end", "kernel_phase_margin", "late_time"]
+
+Floats = NDArray[np.float64]
+
+
+def early_time(alpha: ArrayLike, weight_decay: ArrayLike, c: ArrayLike) -> Floats:
+    """T_c^− = ((1 − c)/λ) log α, when theorems 3.4 and 3.9 find the kernel predictor; 0 < c < 1."""
+    c = np.asarray(c, float)
+    if np.any((c <= 0) | (c >= 1)):
+        raise ValueError(f"c must lie strictly between 0 and 1, got {c}")
+    log_alpha, decay = _checked(alpha, weight_decay)
+    return (1 - c) / decay * log_alpha
+
+
+def late_time(alpha: ArrayLike, weight_decay: ArrayLike, c: ArrayLike) -> Floats:
+    """T_c^+ = ((1 + c)/λ) log α, the end of the window in which theorems 3.5 and 3.10 find KKT points; c > 0."""
+    c = np.asarray(c, float)
+    if np.any(c <= 0):
+        raise ValueError(f"c must be positive, got {c}")
+    log_alpha, decay = _checked(alpha, weight_decay)
+    return (1 + c) / decay * log_alpha
+
+
+def kernel_phase_end(alpha: ArrayLike, weight_decay: ArrayLike, degree: int, offset: ArrayLike = 0.0) -> Floats:
+    """T_max = (1/λ)(log α − (1/L) log log A + offset), A = α^(2(L−1))/λ: the kernel phase lasts at least so long.
+
+    The offset is a constant of the problem, which the lemma does not give. log log A enters because the margins have
+    grown to log A while α e^(−λt) was large; at fixed λ it is as good as constant.
+
+    Args:
+        alpha: scale of the initial parameters, α > 0.
+        weight_decay: λ > 0, with A > e.
+        degree: L ≥ 2.
+        offset: in units of log α.
+
+    Returns:
+        Flow times, broadcast.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+    if degree < 2:
+        raise ValueError(f"degree must be at least 2, got {degree}")
+    log_alpha, decay = _checked(alpha, weight_decay)
+    log_a = 2 * (degree - 1) * log_alpha - np.log(decay)
+    if np.any(log_a <= 1):
+        raise ValueError("alpha and weight_decay must satisfy α^(2(L−1))/λ > e, or there is no kernel phase")
+    return (log_alpha - np.log(log_a) / degree + np.asarray(offset, float)) / decay
+
+
+def kernel_phase_margin(scale: ArrayLike, weight_decay: ArrayLike, margin: ArrayLike, degree: int) -> Floats:
+    """The output margin q at which, late in the kernel phase, the loss balances the decay.
+
+    With features shrunk to s^(L−1) times their initial size, s = α e^(−λt), growth and decay of the margin are in
+    balance when e^(−q) γ² s^(2(L−1)) = λ L q, the order of the late kernel-phase loss, which the Lambert function
+    solves: q = W(γ² s^(2(L−1))/(λL)).
+
+    Args:
+        scale: s = α e^(−λt) > 0.
+        weight_decay: λ > 0.
+        margin: γ, the kernel max-margin for unit scale.
+        degree: L ≥ 2.
+
+    Returns:
+        q ≥ 0, broadcast; e^(−q) is then the exponential loss of the samples on the margin, averaged with the dual
+        weights.
+    """
+    s, decay, gamma = (np.asarray(x, float) for x in (scale, weight_decay, margin))
+    return np.real(lambertw(gamma**2 * s ** (2 * (degree - 1)) / (decay * degree)))
+
+
+def diagonal_kernel_phase_end(
+    scale: ArrayLike, weight_decay: ArrayLike, margin: ArrayLike, largest: ArrayLike
+) -> Floats:
+    """When the first coordinate of a diagonal net of depth 2 leaves the kernel regime: max_k |log(u_k/v_k)| = 1.
+
+    While w = 2s² sinh(log(u/v)) is linear, w is q/γ times the max-L2-margin direction ŵ, and the log-ratio of a
+    coordinate is q ŵ_k/(2γs²), s = a e^(−λt). With the balance of `kernel_phase_margin` (whose γ is 2√2 times this
+    one) the largest reaches 1 at
+
+        q = log(2γM/λ),   s² = Mq/(2γ),   t = (1/λ)(log a − ½ log(Mq/(2γ)))
+
+    So the offset of the switch from (1/λ)·log a depends on the data through γ and M = max_k |ŵ_k|, on λ through log
+    log(1/λ), and not on a.
+
+    Args:
+        scale: a, the initial size of each coordinate.
+        weight_decay: λ > 0.
+        margin: γ, the largest L2 margin, of the unit direction ŵ.
+        largest: M = max_k |ŵ_k|, with 2γM > λ.
+
+    Returns:
+        Flow times, broadcast.
+
+    Raises:
+        ValueError: if an argument is out of range.
+
+    References:
+        Derived here from Lyu et al., arXiv 2311.18817, section 3.1 (order of the late kernel-phase loss) and
+        corollary 3.6.
+    """
+    log_scale, decay = _checked(scale, weight_decay)
+    gamma, largest = np.asarray(margin, float), np.asarray(largest, float)
+    if not np.all(2 * gamma * largest > decay):
+        raise ValueError(f"weight_decay must be below 2·margin·largest = {2 * gamma * largest}, got {decay}")
+    output = np.log(2 * gamma * largest / decay)
+    return (log_scale - 0.5 * np.log(largest * output / (2 * gamma))) / decay
+
+
+def _checked(alpha: ArrayLike, weight_decay: ArrayLike) -> tuple[Floats, Floats]:
+    alpha, decay = np.asarray(alpha, float), np.asarray(weight_decay, float)
+    if not np.all((alpha > 0) & np.isfinite(alpha)):
+        raise ValueError(f"alpha must be positive and finite, got {alpha}")
+    if not np.all((decay > 0) & np.isfinite(decay)):
+        raise ValueError(f"weight_decay must be positive and finite, got {decay}")
+    return np.log(alpha), decay
