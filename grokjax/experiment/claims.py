@@ -1,0 +1,128 @@
+"""Claims: what a paper or the theory predicts, what was measured, and whether it holds."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterable
+from typing import Any, Literal, NamedTuple
+
+__all__ = ["Claim", "Kind", "agrees", "at_least", "at_most", "ledger"]
+
+Kind = Literal["identity", "finding"]
+
+_INDENT = " " * 8
+
+
+class Claim(NamedTuple):
+    """One prediction held against one measurement.
+
+    Attributes:
+        id: short name, unique within its reproduction.
+        source: paper and theorem or figure.
+        statement: the claim in one sentence, units included.
+        predicted: the number that was predicted, or the bound.
+        measured: the number that was seen; None if the claim could not be tested.
+        tolerance: the deviation allowed, fixed before the measurement.
+        kind: "identity" (an exact law, a certificate, a theorem inside its hypotheses: a failure is our bug) or
+            "finding" (an empirical or asymptotic statement: a failure is a result).
+        holds: the verdict; None if the claim does not apply to this run.
+        note: how the tolerance was set, and for a finding that fails what was seen and why we think so.
+    """
+
+    id: str
+    source: str
+    statement: str
+    predicted: float
+    measured: float | None
+    tolerance: float
+    kind: Kind
+    holds: bool | None
+    note: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """A dictionary for JSON: numbers that are not finite become None."""
+        return {name: _json_number(value) for name, value in self._asdict().items()}
+
+
+def agrees(
+    id: str,
+    source: str,
+    statement: str,
+    *,
+    predicted: float,
+    measured: float,
+    tolerance: float,
+    kind: Kind,
+    note: str = "",
+    inapplicable: str = "",
+) -> Claim:
+    """Holds if |measured − predicted| ≤ tolerance; no verdict if `inapplicable` says why it cannot be tested here."""
+    holds = abs(float(measured) - float(predicted)) <= tolerance
+    return _judged(id, source, statement, predicted, measured, tolerance, kind, holds, note, inapplicable)
+
+
+def at_most(
+    id: str,
+    source: str,
+    statement: str,
+    *,
+    predicted: float,
+    measured: float,
+    kind: Kind,
+    tolerance: float = 0.0,
+    note: str = "",
+    inapplicable: str = "",
+) -> Claim:
+    """Holds if measured ≤ predicted + tolerance; `inapplicable` as for `agrees`."""
+    holds = float(measured) <= float(predicted) + tolerance
+    return _judged(id, source, statement, predicted, measured, tolerance, kind, holds, note, inapplicable)
+
+
+def at_least(
+    id: str,
+    source: str,
+    statement: str,
+    *,
+    predicted: float,
+    measured: float,
+    kind: Kind,
+    tolerance: float = 0.0,
+    note: str = "",
+    inapplicable: str = "",
+) -> Claim:
+    """Holds if measured ≥ predicted − tolerance; `inapplicable` as for `agrees`."""
+    holds = float(measured) >= float(predicted) - tolerance
+    return _judged(id, source, statement, predicted, measured, tolerance, kind, holds, note, inapplicable)
+
+
+def _judged(id, source, statement, predicted, measured, tolerance, kind, holds, note, inapplicable) -> Claim:
+    numbers = float(predicted), None if inapplicable else float(measured), float(tolerance)
+    return Claim(id, source, statement, *numbers, kind, None if inapplicable else bool(holds), inapplicable or note)
+
+
+def ledger(claims: Iterable[Claim], colour: bool = False) -> str:
+    """The claims as lines of a terminal: verdict, id, predicted, measured, tolerance; failures with their note."""
+    claims = list(claims)
+    width = max((len(claim.id) for claim in claims), default=0)
+    lines = []
+    for claim in claims:
+        verdict, code = {True: ("holds", 32), False: ("FAILS", 31), None: ("n/a", 33)}[claim.holds]
+        shown = f"\033[{code}m{verdict:<5}\033[0m" if colour else f"{verdict:<5}"
+        numbers = (
+            f"predicted {_show(claim.predicted)}  measured {_show(claim.measured)}  tolerance {_show(claim.tolerance)}"
+        )
+        lines.append(f"  {shown} {claim.id:<{width}}  {numbers}  ({claim.kind})")
+        if claim.holds is not True:
+            lines += textwrap.wrap(
+                f"{claim.statement} {claim.note}", 110, initial_indent=_INDENT, subsequent_indent=_INDENT
+            )
+    return "\n".join(lines)
+
+
+def _show(number: float | None) -> str:
+    return "—" if number is None else f"{number:.5g}"
+
+
+def _json_number(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
