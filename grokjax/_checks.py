@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
+from jaxtyping import Array
 
-__all__ = ["check_finite", "check_pairs", "is_concrete"]
+__all__ = ["Scalar", "check_finite", "check_pairs", "is_concrete"]
+
+# One real number: what may be traced, and vmapped over.
+Scalar = float | int | np.floating | np.integer | Array
 
 
 def is_concrete(x: Any) -> bool:

@@ -79,7 +79,7 @@ def log_empirical_risk(
 
 def accuracy(outputs: Float[Array, "*batch n"], labels: Shaped[Array, " n"]) -> Float[Array, "*batch"]:
     """Fraction in [0, 1] of samples whose output has the sign of its ±1 label; a zero margin counts ½."""
-    return jnp.mean(0.5 * (1 + jnp.sign(outputs * labels.astype(outputs.dtype))), axis=-1)
+    return 0.5 * (1 + jnp.sign(outputs) @ jnp.sign(labels).astype(outputs.dtype) / labels.shape[-1])
 
 
 def _mean_loss(apply, value, inputs, labels, params):

@@ -41,7 +41,8 @@ def normalised_margin(
 ) -> Float[Array, "*batch"]:
     """min_i y_i⟨w, x_i⟩/‖w‖ of each w, in the norm of the given order (1 or 2); NaN for w = 0. Labels are ±1."""
     outputs = (weights.astype(inputs.dtype) @ inputs.T).astype(float)
-    return jnp.min(outputs * labels.astype(float), axis=-1) / jnp.linalg.norm(weights.astype(float), ord=order, axis=-1)
+    margins = outputs * jnp.broadcast_to(labels.astype(float), outputs.shape)
+    return jnp.min(margins, axis=-1) / jnp.linalg.norm(weights.astype(float), ord=order, axis=-1)
 
 
 def streamed_test(
@@ -79,9 +80,10 @@ def _streamed_test(weights, points, size, chunk, loss):
         outputs = (weights.astype(inputs.dtype) @ inputs.T).astype(float)
         labels = labels.astype(float)
         values = jax.vmap(loss.value, in_axes=(-1, 0), out_axes=-1)(outputs, labels)
-        right = 0.5 * (1 + jnp.sign(outputs * labels))
-        return TestCurves(totals.loss + values @ counts, totals.accuracy + right @ counts), None
+        # Sums of ±1, from which the fraction of right signs follows at the end.
+        agreement = jnp.sign(outputs) @ (jnp.sign(labels) * counts)
+        return TestCurves(totals.loss + values @ counts, totals.accuracy + agreement), None
 
     zero = jnp.zeros(weights.shape[:-1])
     totals, _ = jax.lax.scan(add, TestCurves(zero, zero), jnp.arange(0, size, chunk))
-    return TestCurves(totals.loss / size, totals.accuracy / size)
+    return TestCurves(totals.loss / size, 0.5 * (1 + totals.accuracy / size))

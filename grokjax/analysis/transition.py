@@ -8,9 +8,7 @@ from jaxtyping import Array, ArrayLike, Float
 __all__ = ["crossing_time"]
 
 
-def crossing_time(
-    times: ArrayLike, curve: Float[Array, "*batch T"], level: float | Float[Array, "*batch"]
-) -> Float[Array, "*batch"]:
+def crossing_time(times: ArrayLike, curve: Float[Array, "*batch T"], level: ArrayLike) -> Float[Array, "*batch"]:
     """The first time at which a curve reaches a level from below, linearly interpolated.
 
     Args:

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from grokjax._checks import is_concrete
+from grokjax._checks import Scalar, is_concrete
 
 __all__ = [
     "Dataset",
@@ -91,7 +91,7 @@ def _sparse_classification(key, train_size, dimension, sparsity, test_size, dtyp
 
 
 def sparse_points(
-    key: PRNGKeyArray, teacher: Float[Array, " d"], start: int | Array, size: int
+    key: PRNGKeyArray, teacher: Float[Array, " d"], start: Scalar, size: int
 ) -> tuple[Float[Array, "size d"], Float[Array, " size"]]:
     """Points number `start` to `start + size` of the sparse task: inputs ±1 of shape (size, d) and labels (size,)."""
     inputs = jax.vmap(lambda k: _signs(k, teacher.size, teacher.dtype))(_point_keys(key, start, size))
@@ -99,7 +99,7 @@ def sparse_points(
 
 
 def l2_separated_classification(
-    key: PRNGKeyArray, train_size: int, dimension: int, gap: float = 25.0, test_size: int = 0, dtype=jnp.float32
+    key: PRNGKeyArray, train_size: int, dimension: int, gap: Scalar = 25.0, test_size: int = 0, dtype=jnp.float32
 ) -> Dataset:
     """Gaussian points pushed apart along w*: x = z + (g/2)·y·w*, y = sign⟨z, w*⟩, z ~ N(0, I), ‖w*‖ = 1.
 
@@ -137,13 +137,13 @@ def _l2_separated_classification(key, train_size, dimension, gap, test_size, dty
 
 
 def l2_separated_points(
-    key: PRNGKeyArray, teacher: Float[Array, " d"], gap: float | Array, start: int | Array, size: int
+    key: PRNGKeyArray, teacher: Float[Array, " d"], gap: Scalar, start: Scalar, size: int
 ) -> tuple[Float[Array, "size d"], Float[Array, " size"]]:
     """Points number `start` to `start + size` of the L2-separated task: inputs (size, d) and labels (size,)."""
     noise = jax.vmap(lambda k: jax.random.normal(k, teacher.shape, teacher.dtype))(_point_keys(key, start, size))
     labels = jnp.where(noise @ teacher >= 0, 1, -1).astype(teacher.dtype)
     shift = jnp.asarray(gap, teacher.dtype) / 2 * labels
-    return noise + shift[:, None] * teacher, labels
+    return noise + shift[:, None] * teacher[None, :], labels
 
 
 def _point_keys(key, start, size):
@@ -155,7 +155,7 @@ def _point_keys(key, start, size):
 def _signs(key, size, dtype):
     """Uniform ±1 of shape (size,), 32 from each random word."""
     words = jax.random.bits(key, ((size + 31) // 32, 1), jnp.uint32)
-    bits = (words >> jnp.arange(32, dtype=jnp.uint32)) & jnp.uint32(1)
+    bits = (words >> jnp.arange(32, dtype=jnp.uint32)[None, :]) & jnp.uint32(1)
     return (2 * bits.reshape(-1)[:size].astype(jnp.int8) - 1).astype(dtype)
 
 

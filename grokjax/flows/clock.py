@@ -14,6 +14,8 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import Array
 
+from grokjax._checks import Scalar
+
 __all__ = ["Clock", "flow_clock", "log_clock", "scaled_clock"]
 
 
@@ -29,14 +31,14 @@ def flow_clock() -> Clock:
     return scaled_clock(1.0)
 
 
-def scaled_clock(rate: float | Array) -> Clock:
+def scaled_clock(rate: Scalar) -> Clock:
     """s = rate·t; with rate λ the readings are the scaled time τ = λt. The rate must be positive."""
     _check_positive("rate", rate)
     rate = jnp.asarray(rate, float)
     return Clock(Partial(_divide, rate), Partial(_inverse, rate))
 
 
-def log_clock(unit: float | Array = 1.0) -> Clock:
+def log_clock(unit: Scalar = 1.0) -> Clock:
     """s = log(1 + t/unit): linear in t up to about one `unit` > 0 of flow time, logarithmic beyond."""
     _check_positive("unit", unit)
     unit = jnp.asarray(unit, float)

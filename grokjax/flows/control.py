@@ -14,7 +14,7 @@ from jaxtyping import Array
 from grokjax.flows.rkc import RKC2
 from grokjax.flows.tree import tree_norm
 
-__all__ = ["Metered", "MeteredRKC2", "Metering", "NormwiseController"]
+__all__ = ["Metered", "MeteredRKC2", "Metering", "NormwiseController", "first_step", "unmetered"]
 
 
 class _ControlState(NamedTuple):
@@ -46,16 +46,17 @@ class NormwiseController(diffrax.AbstractAdaptiveStepSizeController[_ControlStat
         return t1, _ControlState(pid_state, jnp.asarray(False))
 
     def adapt_step_size(self, t0, t1, y0, y1_candidate, args, y_error, error_order, controller_state):
-        size = jnp.fmax(self.size(y0), self.size(y1_candidate))
-        scale = self.atol + self.rtol * size
+        dtype = jnp.result_type(self.rtol)
+        scale = self.atol + self.rtol * jnp.fmax(self.size(y0), self.size(y1_candidate)).astype(dtype)
         # A state that stays at zero has neither error nor scale.
-        scaled = tree_norm(y_error) / jnp.where(scale > 0, scale, jnp.finfo(size.dtype).tiny)
+        scaled = tree_norm(y_error).astype(dtype) / jnp.where(scale > 0, scale, jnp.finfo(dtype).tiny)
         finite = jnp.isfinite(tree_norm(y1_candidate)) & jnp.isfinite(scaled)
         scaled = jnp.where(finite, scaled, jnp.inf)
         keep, next_t0, next_t1, made_jump, pid_state, result = self.pid.adapt_step_size(
             t0, t1, jnp.zeros_like(scaled), jnp.zeros_like(scaled), args, scaled, error_order, controller_state.pid
         )
-        stuck = ~keep & (next_t1 <= next_t0)
+        # A refused step must become shorter, and still move the time; rounding can deny either.
+        stuck = ~keep & ((next_t1 <= t0) | (next_t1 >= t1))
         result = diffrax.RESULTS.where(stuck, diffrax.RESULTS.dt_min_reached, result)
         return keep, next_t0, next_t1, made_jump, _ControlState(pid_state, ~finite), result
 
@@ -81,11 +82,16 @@ class MeteredRKC2(RKC2):
 
 class _MeterState(NamedTuple):
     inner: Any
-    refused: Array  # evaluations spent on refused steps
+    started: Array  # whether a step has been accepted
+    spent: Array  # evaluations on refused steps that a count of steps does not tell
 
 
 class Metering(diffrax.AbstractStepSizeController[_MeterState, Any]):
-    """Passes steps of `MeteredRKC2` on to another controller and adds up what the refused ones cost."""
+    """Passes steps on to another controller and adds up what refused ones cost beyond their stages.
+
+    Of `MeteredRKC2` that is the whole step. Of a first-same-as-last method it is the field at the start, which diffrax
+    evaluates again in each attempt until one is accepted.
+    """
 
     inner: Any
 
@@ -93,15 +99,20 @@ class Metering(diffrax.AbstractStepSizeController[_MeterState, Any]):
         return Metering(self.inner.wrap(direction))
 
     def init(self, terms, t0, t1, y0, dt0, args, func, error_order):
-        t1, state = self.inner.init(terms, t0, t1, y0.state, dt0, args, func, error_order)
-        return t1, _MeterState(state, jnp.asarray(0))
+        t1, state = self.inner.init(terms, t0, t1, unmetered(y0), dt0, args, func, error_order)
+        return t1, _MeterState(state, jnp.asarray(False), jnp.asarray(0))
 
-    def adapt_step_size(self, t0, t1, y0, y1_candidate, args, y_error: Any, error_order, controller_state):
-        keep, *times, inner, result = self.inner.adapt_step_size(
-            t0, t1, y0.state, y1_candidate.state, args, y_error.state, error_order, controller_state.inner
-        )
-        refused = controller_state.refused + jnp.where(keep, 0, y_error.spent).astype(int)
-        return keep, *times, _MeterState(inner, refused), result
+    def adapt_step_size(self, t0, t1, y0, y1_candidate, args, y_error, error_order, controller_state):
+        inner, started, spent = controller_state
+        states = unmetered(y0), unmetered(y1_candidate), args, unmetered(y_error)
+        keep, *times, inner, result = self.inner.adapt_step_size(t0, t1, *states, error_order, inner)
+        cost = y_error.spent.astype(int) if isinstance(y_error, Metered) else jnp.where(started, 0, 1)
+        return keep, *times, _MeterState(inner, started | keep, spent + jnp.where(keep, 0, cost)), result
+
+
+def unmetered(state):
+    """The state without its slot, if it has one."""
+    return state.state if isinstance(state, Metered) else state
 
 
 def first_step(field, start, stop, state) -> Array:
@@ -111,7 +122,7 @@ def first_step(field, start, stop, state) -> Array:
     """
     value, push_forward = jax.linearize(field, start, state)
     change = push_forward(jnp.ones_like(start), value)
-    rate = tree_norm(change) / tree_norm(value)
+    rate = (tree_norm(change) / tree_norm(value)).astype(start.dtype)
     interval = stop - start
     usable = (rate > 0) & jnp.isfinite(rate)
     return jnp.where(usable, jnp.minimum(0.01 / jnp.where(usable, rate, 1), interval), 1e-3 * interval)

@@ -12,6 +12,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, PyTree
 
+from grokjax._checks import Scalar
 from grokjax.flows.field import Flow
 from grokjax.flows.solution import Solution, Statistics, Status
 from grokjax.flows.tree import tree_norm
@@ -23,7 +24,7 @@ def gradient_descent(
     flow: Flow,
     initial: PyTree,
     steps: Array | Sequence[int],
-    learning_rate: float | Array,
+    learning_rate: Scalar,
     *,
     observe: Callable[[Array, Any], PyTree] | None = None,
 ) -> Solution:

@@ -36,7 +36,7 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Shaped
 
-from grokjax._checks import check_finite, check_pairs, is_concrete
+from grokjax._checks import Scalar, check_finite, check_pairs, is_concrete
 from grokjax.flows.field import Flow, checked_weight_decay
 from grokjax.flows.tree import tree_norm
 from grokjax.losses import Loss, logistic
@@ -64,8 +64,8 @@ def diagonal_flow(
     labels: Shaped[Array, " n"],
     *,
     depth: int = 2,
-    initial_norm: float | Array,
-    weight_decay: float | Array = 0.0,
+    initial_norm: Scalar,
+    weight_decay: Scalar = 0.0,
     loss: Loss = logistic,
 ) -> tuple[Flow, Array]:
     """The flow of a diagonal network from the symmetric start, in its reduced coordinate.

@@ -35,4 +35,4 @@ class _SignChange(optimistix.Bisection):
 def ending_event(condition: Callable[[Array, PyTree], Array]) -> diffrax.Event:
     """A diffrax event from `(s, state) -> scalar`; a real-valued condition is located within its step."""
     finder = _SignChange(rtol=_TIME_RESOLUTION, atol=0.0, flip=False)
-    return diffrax.Event(lambda s, state, args, **_: condition(s, state), finder)
+    return diffrax.Event(lambda t, y, args, **_: condition(t, y), finder)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import Array, PyTree
 
-from grokjax._checks import is_concrete
+from grokjax._checks import Scalar, is_concrete
 from grokjax.flows.tree import tree_norm
 
 __all__ = ["Flow", "gradient_flow"]
@@ -34,7 +34,7 @@ class Flow(NamedTuple):
     size: Callable[[PyTree], Array]
 
 
-def gradient_flow(objective: Callable[[PyTree], Array], weight_decay: float | Array = 0.0) -> Flow:
+def gradient_flow(objective: Callable[[PyTree], Array], weight_decay: Scalar = 0.0) -> Flow:
     """The gradient flow θ' = −∇𝓛(θ) − λθ.
 
     Args:
@@ -57,7 +57,7 @@ def gradient_flow(objective: Callable[[PyTree], Array], weight_decay: float | Ar
     return Flow(field, Partial(_identity), Partial(tree_norm))
 
 
-def checked_weight_decay(weight_decay: float | Array) -> Array:
+def checked_weight_decay(weight_decay: Scalar) -> Array:
     """λ as an array, so that a new value compiles nothing; a concrete λ must be finite and not negative."""
     if is_concrete(weight_decay):
         if jnp.ndim(weight_decay) != 0:

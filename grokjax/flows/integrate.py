@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import diffrax
@@ -13,9 +14,9 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, ArrayLike, PyTree
 
-from grokjax._checks import is_concrete
+from grokjax._checks import Scalar, is_concrete
 from grokjax.flows.clock import Clock, flow_clock
-from grokjax.flows.control import Metered, MeteredRKC2, Metering, NormwiseController, first_step
+from grokjax.flows.control import Metered, MeteredRKC2, Metering, NormwiseController, first_step, unmetered
 from grokjax.flows.event import ending_event
 from grokjax.flows.field import Flow
 from grokjax.flows.rkc import RKC2
@@ -35,15 +36,15 @@ def solve(
     *,
     observe: Callable[[Array, Any], PyTree] | None = None,
     solver: diffrax.AbstractSolver | None = None,
-    rtol: float = 1e-6,
-    atol: float = 0.0,
-    start: float | Array = 0.0,
+    rtol: Scalar = 1e-6,
+    atol: Scalar = 0.0,
+    start: Scalar = 0.0,
     clock: Clock | None = None,
     event: Callable[[Array, Any], Array] | None = None,
     dense: bool = False,
     max_steps: int = 100_000,
     stepsize_controller: diffrax.AbstractStepSizeController | None = None,
-    first_step_size: float | Array | None = None,
+    first_step_size: Scalar | None = None,
     progress: bool = False,
 ) -> Solution:
     """Integrate a flow from `initial` and record observables on the way.
@@ -139,101 +140,102 @@ def _solve(
 
     # Outside jit bad times raise; here they can only be reported, and are replaced by some that the solver accepts.
     valid = jnp.all(jnp.diff(times) > 0) & (times[0] >= start) & jnp.all(jnp.isfinite(times))
-    times = jnp.where(valid, times, start + jnp.arange(times.size))
+    times = jnp.where(valid, times, start + jnp.arange(times.size, dtype=times.dtype))
     controller = (
         NormwiseController(rtol=tolerances[0], atol=tolerances[1], size=flow.size)
         if stepsize_controller is None
         else stepsize_controller
     )
     metered = type(solver) is RKC2
-    setup_evaluations = 0
+    stages, first_same_as_last = _stages(solver)
+    evaluations = 0
     if step is None:
         step = first_step(field, start, times[-1], initial)
-        setup_evaluations = _FIRST_STEP_EVALUATIONS
+        evaluations = _FIRST_STEP_EVALUATIONS
     state = initial
     if metered:
-        solver, controller = MeteredRKC2(), Metering(controller)
-        state = Metered(initial, jnp.zeros(()))
-
-    def unmeter(state):
-        return state.state if metered else state
+        solver, state = MeteredRKC2(), Metered(initial, jnp.zeros(()))
+    if metered or first_same_as_last:
+        controller = Metering(controller)
 
     def vector_field(s, state, args):
-        derivative = field(s, unmeter(state))
+        derivative = field(s, unmetered(state))
         return Metered(derivative, jnp.zeros(())) if metered else derivative
 
-    def decoded(s, state):
+    def seen(function, s, state):
         t = clock.time(s)
-        return t, flow.decode(t, unmeter(state))
+        return function(t, flow.decode(t, unmetered(state)))
 
-    at_times = diffrax.SubSaveAt(
-        ts=times, fn=lambda s, state, args: jax.tree.map(jnp.asarray, observe(*decoded(s, state)))
-    )
-    at_end = diffrax.SubSaveAt(t1=True, fn=lambda s, state, args: unmeter(state))
-    result: Any = diffrax.diffeqsolve(
-        diffrax.ODETerm(vector_field),
-        solver,
-        t0=start,
-        t1=times[-1],
-        dt0=step,
-        y0=state,
-        saveat=diffrax.SaveAt(subs=[at_times, at_end], dense=dense, solver_state=metered, controller_state=True),
-        stepsize_controller=controller,
-        event=None if event is None else ending_event(lambda s, state: event(*decoded(s, state))),
-        max_steps=max_steps,
-        throw=False,
-        progress_meter=meter,
-    )
+    at_times = diffrax.SubSaveAt(ts=times, fn=lambda s, state, args: jax.tree.map(jnp.asarray, seen(observe, s, state)))
+    at_end = diffrax.SubSaveAt(t1=True, fn=lambda s, state, args: unmetered(state))
+    # diffrax prepares integer observables with a NaN, about which NumPy warns; what is not recorded is blanked below.
+    with np.errstate(invalid="ignore"):
+        result: Any = diffrax.diffeqsolve(
+            diffrax.ODETerm(vector_field),
+            solver,
+            t0=start,
+            t1=times[-1],
+            dt0=step,
+            y0=state,
+            saveat=diffrax.SaveAt(subs=[at_times, at_end], dense=dense, solver_state=metered, controller_state=True),
+            stepsize_controller=controller,
+            event=None if event is None else ending_event(partial(seen, event)),
+            max_steps=max_steps,
+            throw=False,
+            progress_meter=meter,
+        )
     (observed_times, end_times), (observed, end_states) = result.ts, result.ys
     recorded = jnp.isfinite(observed_times) & valid
     final_state = jax.tree.map(lambda x: x[0], end_states)
-    attempts = result.stats["num_steps"]
+    control = result.controller_state
+    if isinstance(controller, Metering):
+        control, evaluations = control.inner, evaluations + control.spent
     if metered:
-        evaluations = result.solver_state.evaluations + result.controller_state.refused
+        evaluations += result.solver_state.evaluations
+    elif stages:
+        evaluations += stages * result.stats["num_steps"] + int(first_same_as_last)
     else:
-        evaluations = _evaluations(solver, attempts)
+        evaluations = jnp.asarray(-1)
     return Solution(
         times=times,
         observed=jax.tree.map(lambda x: _blank_unrecorded(x, recorded), observed),
         recorded=recorded,
         final_time=end_times[0],
         final_state=final_state,
-        status=jnp.where(valid, _status(result, initial, final_state, metered), int(Status.INVALID_TIMES)),
+        status=jnp.where(valid, _status(result.result, control, initial, final_state), int(Status.INVALID_TIMES)),
         statistics=Statistics(
             accepted=result.stats["num_accepted_steps"],
             rejected=result.stats["num_rejected_steps"],
-            gradient_evaluations=jnp.where(evaluations < 0, -1, evaluations + setup_evaluations),
+            gradient_evaluations=evaluations,
         ),
-        trajectory=Partial(_decode_dense, decoded, result.interpolation) if dense else None,
+        trajectory=Partial(_evaluate, flow, clock, result.interpolation) if dense else None,
     )
 
 
-def _decode_dense(decoded, interpolation, reading):
-    return decoded(reading, interpolation.evaluate(reading))[1]
+def _evaluate(flow, clock, interpolation, reading):
+    return flow.decode(clock.time(reading), unmetered(interpolation.evaluate(reading)))
 
 
-def _evaluations(solver, attempts) -> Array:
-    """Evaluations of the field in so many attempted steps; −1 where diffrax does not tell."""
+def _stages(solver) -> tuple[int | None, bool]:
+    """Evaluations of the field in each attempt, None where diffrax does not tell; whether the last serves the next."""
     tableau = getattr(solver, "tableau", None)
     if isinstance(solver, diffrax.Euler):
-        return attempts
+        return 1, False
     if not isinstance(tableau, diffrax.ButcherTableau) or tableau.implicit:
-        return jnp.asarray(-1)
-    # With first-same-as-last the first stage is evaluated once in a run, refused steps included.
-    return attempts * (tableau.num_stages - 1) + 1 if tableau.fsal else attempts * tableau.num_stages
+        return None, False
+    return tableau.num_stages - tableau.fsal, tableau.fsal
 
 
-def _status(result, initial, final_state, metered) -> Array:
-    control = result.controller_state.inner if metered else result.controller_state
+def _status(result, control, initial, final_state) -> Array:
     last_attempt_nonfinite = getattr(control, "nonfinite", jnp.asarray(False))
-    underflow = result.result == diffrax.RESULTS.dt_min_reached
+    underflow = result == diffrax.RESULTS.dt_min_reached
     finite = jnp.isfinite(tree_norm(initial)) & jnp.isfinite(tree_norm(final_state))
     cases = [
         (~finite | (underflow & last_attempt_nonfinite), Status.DIVERGED),
         (underflow, Status.STEP_SIZE_UNDERFLOW),
-        (result.result == diffrax.RESULTS.max_steps_reached, Status.MAX_STEPS),
-        (result.result == diffrax.RESULTS.event_occurred, Status.EVENT),
-        (result.result != diffrax.RESULTS.successful, Status.SOLVER_FAILED),
+        (result == diffrax.RESULTS.max_steps_reached, Status.MAX_STEPS),
+        (result == diffrax.RESULTS.event_occurred, Status.EVENT),
+        (result != diffrax.RESULTS.successful, Status.SOLVER_FAILED),
     ]
     return jnp.select([case for case, _ in cases], [jnp.asarray(int(s)) for _, s in cases], int(Status.SUCCESS))
 

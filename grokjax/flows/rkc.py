@@ -30,6 +30,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, PyTree
 
+from grokjax._checks import Scalar
 from grokjax.flows.tree import tree_axpy, tree_irregular_like, tree_norm
 
 __all__ = ["RKC2", "rkc2_stability_interval"]
@@ -50,7 +51,7 @@ _EVALUATIONS_PER_ITERATION = 2
 _MAX_STAGES = 2000
 
 
-def rkc2_stability_interval(stages: Array | float) -> Array:
+def rkc2_stability_interval(stages: Scalar) -> Array:
     """Length β(s) of the real stability interval [−β, 0] of RKC2 with s stages.
 
     β(s) = (w₀ + 1)/w₁ ≈ (2/3)(s² − 1)(1 − (2/15)ε), ε = 2/13.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, PyTree
+
+from grokjax._checks import Scalar
 
 __all__ = ["tree_axpy", "tree_irregular_like", "tree_norm"]
 
@@ -20,7 +22,7 @@ def tree_norm(tree: PyTree[Array]) -> Array:
     return scale * jnp.sqrt(jax.tree.reduce(jnp.add, squares))
 
 
-def tree_axpy(a: Array | float, xs: PyTree[Array], ys: PyTree[Array]) -> PyTree[Array]:
+def tree_axpy(a: Scalar, xs: PyTree[Array], ys: PyTree[Array]) -> PyTree[Array]:
     """a·x + y, in the precision of y."""
     return jax.tree.map(lambda x, y: jnp.asarray(a).astype(y.dtype) * x + y, xs, ys)
 
@@ -32,18 +34,18 @@ def tree_irregular_like(tree: PyTree[Array]) -> PyTree[Array]:
     than all the rest.
     """
     leaves, structure = jax.tree.flatten(tree)
-    sizes = np.cumsum([0] + [leaf.size for leaf in leaves])
+    ends = list(itertools.accumulate((leaf.size for leaf in leaves), initial=0))
     # Uniform numbers in (−½, ½) have variance 1/12.
-    scale = math.sqrt(12 / max(int(sizes[-1]), 1))
+    scale = math.sqrt(12 / max(ends[-1], 1))
     return structure.unflatten(
         [
             (scale * _irregular(start, leaf.size)).reshape(leaf.shape).astype(leaf.dtype)
-            for start, leaf in zip(sizes, leaves, strict=False)
+            for start, leaf in zip(ends, leaves, strict=False)
         ]
     )
 
 
 def _irregular(start: int, size: int) -> Array:
     # 2654435769 = 2³²/golden ratio: unsigned products wrap around, which is the modulus.
-    multiples = (jnp.arange(size, dtype=jnp.uint32) + jnp.uint32((int(start) + 1) % 2**32)) * jnp.uint32(2654435769)
+    multiples = (jnp.arange(size, dtype=jnp.uint32) + jnp.uint32((start + 1) % 2**32)) * jnp.uint32(2654435769)
     return multiples.astype(jnp.float32) / jnp.float32(2**32) - jnp.float32(0.5)

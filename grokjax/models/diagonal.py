@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from grokjax._checks import is_concrete
+from grokjax._checks import Scalar, is_concrete
 from grokjax.models.base import Model
 
 __all__ = ["DiagonalParams", "diagonal_linear"]
@@ -45,7 +45,7 @@ def diagonal_linear(depth: int) -> Model:
     if isinstance(depth, bool) or not isinstance(depth, int) or depth < 2:
         raise ValueError(f"depth must be an integer of at least 2, got {depth!r}")
 
-    def init(key: PRNGKeyArray | None, dimension: int, initial_norm: float | Array, dtype=float) -> DiagonalParams:
+    def init(key: PRNGKeyArray | None, dimension: int, initial_norm: Scalar, dtype=float) -> DiagonalParams:
         del key
         if dimension < 1:
             raise ValueError(f"dimension must be at least 1, got {dimension}")
