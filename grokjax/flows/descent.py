@@ -10,12 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, ArrayLike, PyTree
 
 from grokjax._checks import Scalar
 from grokjax.flows.field import Flow
-from grokjax.flows.solution import Solution, Statistics, Status
-from grokjax.flows.tree import tree_norm
+from grokjax.flows.solution import Solution, Statistics, Status, blank_unrecorded
+from grokjax.flows.tree import tree_as_float, tree_norm
 
 __all__ = ["gradient_descent"]
 
@@ -23,7 +23,7 @@ __all__ = ["gradient_descent"]
 def gradient_descent(
     flow: Flow,
     initial: PyTree,
-    steps: Array | Sequence[int],
+    steps: ArrayLike | Sequence[int],
     learning_rate: Scalar,
     *,
     observe: Callable[[Array, Any], PyTree] | None = None,
@@ -42,7 +42,8 @@ def gradient_descent(
         observe: `(t, parameters) -> pytree of arrays`; the default records all parameters.
 
     Returns:
-        A `Solution` with `times` = steps·η. Its status is `DIVERGED` if the parameters became non-finite.
+        A `Solution` with `times` = steps·η. Its status is `DIVERGED` if the parameters became non-finite, and nothing
+        counts as recorded from then on.
 
     Raises:
         ValueError: for steps that are empty, negative or decreasing, or a learning rate that is not positive and
@@ -55,30 +56,33 @@ def gradient_descent(
         raise ValueError(f"steps must be non-negative and non-decreasing, got {counts.tolist()}")
     if isinstance(learning_rate, (int, float)) and not 0 < learning_rate < float("inf"):
         raise ValueError(f"learning_rate must be positive and finite, got {learning_rate}")
+    initial = tree_as_float(initial)
     return _descend(flow, initial, jnp.asarray(counts), jnp.asarray(learning_rate, float), observe)
 
 
 @eqx.filter_jit
 def _descend(flow, initial, steps, learning_rate, observe):
+    def time(k):
+        return learning_rate * k.astype(learning_rate.dtype)
+
     def update(k, params):
-        derivative = flow.vector_field(learning_rate * k, params)
+        derivative = flow.vector_field(time(k), params)
         return jax.tree.map(lambda p, d: p + learning_rate.astype(p.dtype) * d, params, derivative)
 
     def record(carry, stop):
         done, params = carry
         params = lax.fori_loop(done, stop, update, params)
-        t = learning_rate * stop
-        decoded = flow.decode(t, params)
-        return (stop, params), decoded if observe is None else observe(t, decoded)
+        decoded = flow.decode(time(stop), params)
+        seen = decoded if observe is None else observe(time(stop), decoded)
+        return (stop, params), (jax.tree.map(jnp.asarray, seen), jnp.isfinite(tree_norm(params)))
 
-    (done, final), observed = lax.scan(record, (jnp.zeros_like(steps[0]), initial), steps)
-    finite = jnp.isfinite(tree_norm(final))
+    (done, final), (observed, finite) = lax.scan(record, (jnp.zeros_like(steps[0]), initial), steps)
     return Solution(
-        times=learning_rate * steps,
-        observed=observed,
-        recorded=jnp.ones(steps.shape, bool),
-        final_time=learning_rate * done,
+        times=time(steps),
+        observed=blank_unrecorded(observed, finite),
+        recorded=finite,
+        final_time=time(done),
         final_state=final,
-        status=jnp.where(finite, int(Status.SUCCESS), int(Status.DIVERGED)),
+        status=jnp.where(finite[-1], int(Status.SUCCESS), int(Status.DIVERGED)),
         statistics=Statistics(accepted=done, rejected=jnp.zeros_like(done), gradient_evaluations=done),
     )

@@ -20,8 +20,8 @@ from grokjax.flows.control import Metered, MeteredRKC2, Metering, NormwiseContro
 from grokjax.flows.event import ending_event
 from grokjax.flows.field import Flow
 from grokjax.flows.rkc import RKC2
-from grokjax.flows.solution import Solution, Statistics, Status
-from grokjax.flows.tree import tree_norm
+from grokjax.flows.solution import Solution, Statistics, Status, blank_unrecorded
+from grokjax.flows.tree import tree_as_float, tree_norm
 
 __all__ = ["solve"]
 
@@ -85,7 +85,7 @@ def solve(
     if not isinstance(flow, Flow):
         raise ValueError(f"flow must be a Flow, as made by gradient_flow, got {type(flow).__name__}")
     solver = diffrax.Tsit5() if solver is None else solver
-    initial = jax.tree.map(_as_float, initial)
+    initial = tree_as_float(initial)
     if not jax.tree.leaves(initial):
         raise ValueError("initial must hold at least one array")
     times = jnp.asarray(times, float)
@@ -198,7 +198,7 @@ def _solve(
         evaluations = jnp.asarray(-1)
     return Solution(
         times=times,
-        observed=jax.tree.map(lambda x: _blank_unrecorded(x, recorded), observed),
+        observed=blank_unrecorded(observed, recorded),
         recorded=recorded,
         final_time=end_times[0],
         final_state=final_state,
@@ -240,19 +240,9 @@ def _status(result, control, initial, final_state) -> Array:
     return jnp.select([case for case, _ in cases], [jnp.asarray(int(s)) for _, s in cases], int(Status.SUCCESS))
 
 
-def _blank_unrecorded(x, recorded):
-    blank = jnp.nan if jnp.issubdtype(x.dtype, jnp.inexact) else 0
-    return jnp.where(recorded.reshape(-1, *[1] * (x.ndim - 1)), x, jnp.asarray(blank, x.dtype))
-
-
 def _everything(t, params):
     del t
     return params
-
-
-def _as_float(x):
-    x = jnp.asarray(x)
-    return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(float)
 
 
 def _check_times(times, start) -> None:

@@ -11,7 +11,7 @@ from jaxtyping import Array, PyTree
 
 from grokjax._checks import Scalar
 
-__all__ = ["tree_axpy", "tree_irregular_like", "tree_norm"]
+__all__ = ["tree_as_float", "tree_axpy", "tree_irregular_like", "tree_norm"]
 
 
 def tree_norm(tree: PyTree[Array]) -> Array:
@@ -20,6 +20,16 @@ def tree_norm(tree: PyTree[Array]) -> Array:
     scale = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
     squares = jax.tree.map(lambda x: jnp.sum(jnp.square(x / scale.astype(x.dtype))), tree)
     return scale * jnp.sqrt(jax.tree.reduce(jnp.add, squares))
+
+
+def tree_as_float(tree: PyTree) -> PyTree[Array]:
+    """Leaves as arrays, integers as floats of the default precision."""
+
+    def as_float(x):
+        x = jnp.asarray(x)
+        return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(float)
+
+    return jax.tree.map(as_float, tree)
 
 
 def tree_axpy(a: Scalar, xs: PyTree[Array], ys: PyTree[Array]) -> PyTree[Array]:
