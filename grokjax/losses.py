@@ -99,7 +99,7 @@ def _log_softplus(x):
     """log log(1 + e^x): equal to x far below zero, where log(1 + e^x) itself underflows."""
     # Both branches stay finite for every x, so that the unused one cannot poison a derivative.
     threshold = -15.0 if x.dtype == jnp.float32 else -35.0
-    middle = jnp.maximum(x, threshold)
+    middle = jnp.where(x < threshold, threshold, x)
     return jnp.where(x < threshold, x, jnp.log(jax.nn.softplus(middle)))
 
 
@@ -110,7 +110,10 @@ def _others_against_label(output, label):
 
 
 def _squared_log_value(output, label):
-    return 2 * jnp.log(jnp.abs(output - jnp.asarray(label).astype(output.dtype)))
+    residual = output - jnp.asarray(label).astype(output.dtype)
+    # log 0 = −∞ with slope 0: in a mean over samples a fitted one has no weight, and ∞·0 must not arise.
+    fitted = residual == 0
+    return jnp.where(fitted, -jnp.inf, 2 * jnp.log(jnp.abs(jnp.where(fitted, 1, residual))))
 
 
 logistic = Loss(

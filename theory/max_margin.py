@@ -17,11 +17,11 @@ References:
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import eigh, qr, solve_triangular
+from scipy.linalg import eigh, lstsq, qr
 from scipy.optimize import nnls
 
 from theory._interior_point import L1Newton, Step, longest_step
@@ -37,6 +37,8 @@ _INSEPARABLE = 1e-9
 _SUPPORT = 1e-6
 _L2_GAP, _L1_GAP = 1e-9, 1e-8
 _MAX_ITERATIONS = 100
+# Iterations without a smaller gap after which rounding is taken to be all that is left: ε/γ² for small margins γ.
+_PATIENCE = 10
 
 
 class MaxMargin(NamedTuple):
@@ -85,11 +87,12 @@ def l2(inputs: ArrayLike, labels: ArrayLike) -> MaxMargin:
     inseparable = _inseparable(z, duals)
     if inseparable is not None:
         return inseparable
-    result = _l2_result(z, duals)
+    result = _l2_result(z, duals @ z, duals)
     if result.status == "optimal":
         return result
-    # The Gram matrix squares the condition number; where that cost digits, the support is solved for on the data.
-    return min(result, _l2_result(z, _polished(z, duals)), key=lambda r: r.duality_gap)
+    # Small margins γ lose digits like ε/γ² through the Gram matrix, and like ε/γ where the support is solved for on
+    # the data.
+    return min(result, _l2_result(z, *_polished(z, duals)), key=lambda r: r.duality_gap)
 
 
 def l2_duals(signed_gram: ArrayLike) -> Floats:
@@ -155,12 +158,11 @@ def _inseparable(z: Floats, duals: Floats) -> MaxMargin | None:
     return MaxMargin(nothing, np.nan, duals, support, np.inf, np.inf, np.nan, residual, "inseparable")
 
 
-def _l2_result(z: Floats, duals: Floats) -> MaxMargin:
-    w = duals @ z
+def _l2_result(z: Floats, w: Floats, duals: Floats) -> MaxMargin:
     least = float(np.min(z @ w))
     square = float(w @ w)
     # The best multiple of a is a·Σa/‖Zᵀa‖²: the dual objective 1ᵀa − ½‖Zᵀa‖² along a ray.
-    duals = duals * duals.sum() / square
+    duals = duals * duals.sum() / np.sum((duals @ z) ** 2)
     dual_objective = duals.sum() / 2
     objective = square / least**2 / 2 if least > 0 else np.inf
     gap = (objective - dual_objective) / objective if least > 0 else np.inf
@@ -170,16 +172,15 @@ def _l2_result(z: Floats, duals: Floats) -> MaxMargin:
     return MaxMargin(w / norm, least / norm, duals, support, objective, dual_objective, float(gap), np.nan, status)
 
 
-def _polished(z: Floats, duals: Floats) -> Floats:
-    """Multipliers of the least-norm w with ⟨w, z_i⟩ = 1 on the support, by QR of the data."""
+def _polished(z: Floats, duals: Floats) -> tuple[Floats, Floats]:
+    """The least-norm w with ⟨w, z_i⟩ = 1 on the support, by QR of the data, and the multipliers that come nearest to
+    Zᵀa = w."""
     active = np.flatnonzero(duals > _SUPPORT * duals.max())
-    factors: Any = qr(z[active].T, mode="r", pivoting=True)
-    r, order = factors
-    rank = int(np.sum(np.abs(np.diag(r)) > len(active) * np.finfo(float).eps * np.abs(r[0, 0])))
-    r, chosen = r[:rank, :rank], active[order[:rank]]
+    q, r = qr(z[active].T, mode="economic")
+    w, *_ = lstsq(r.T, np.ones(len(active)))
     polished = np.zeros_like(duals)
-    polished[chosen] = solve_triangular(r, solve_triangular(r, np.ones(rank), trans=1))
-    return np.maximum(polished, 0) if np.any(polished > 0) else duals
+    polished[active], _ = nnls(r, w, maxiter=50 * len(active))
+    return q @ w, polished
 
 
 def _l1_interior_point(z: Floats) -> MaxMargin:
@@ -190,7 +191,7 @@ def _l1_interior_point(z: Floats) -> MaxMargin:
     # A start inside: |Zᵀa| ≤ ½, and p, m, s positive.
     a = np.full(n, 0.5 / max(np.max(np.abs(z.sum(axis=0))), 1.0))
     p, m, s = np.full(d, 1 / d), np.full(d, 1 / d), np.ones(n)
-    best = _l1_result(z, p - m, a, size)
+    best, stalled = _l1_result(z, p - m, a, size), 0
     r_p, r_m = 1 - a @ z, 1 + a @ z
     for _ in range(_MAX_ITERATIONS):
         right = 1 - (z @ (p - m) - s)
@@ -217,8 +218,10 @@ def _l1_interior_point(z: Floats) -> MaxMargin:
         primal, dual = _step_lengths(p, m, s, r_p, r_m, a, step, step_s)
         p, m, s, a = p + primal * step.p, m + primal * step.m, s + primal * step_s, a + dual * step.a
         r_p, r_m = r_p - dual * step.correlation, r_m + dual * step.correlation
-        best = min(best, _l1_result(z, p - m, a, size), key=lambda result: result.duality_gap)
-        if best.duality_gap <= _L1_GAP / 10:
+        result = _l1_result(z, p - m, a, size)
+        stalled = 0 if result.duality_gap < best.duality_gap or best.duality_gap == np.inf else stalled + 1
+        best = min(best, result, key=lambda result: result.duality_gap)
+        if best.duality_gap <= _L1_GAP / 10 or stalled == _PATIENCE:
             break
     return best
 

@@ -40,7 +40,7 @@ def normalised_margin(
     weights: Float[Array, "*batch d"], inputs: Shaped[Array, "n d"], labels: Shaped[Array, " n"], order: float
 ) -> Float[Array, "*batch"]:
     """min_i y_i⟨w, x_i⟩/‖w‖ of each w, in the norm of the given order (1 or 2); NaN for w = 0. Labels are ±1."""
-    outputs = (weights.astype(inputs.dtype) @ inputs.T).astype(float)
+    outputs = _outputs(weights, inputs)
     margins = outputs * jnp.broadcast_to(labels.astype(float), outputs.shape)
     return jnp.min(margins, axis=-1) / jnp.linalg.norm(weights.astype(float), ord=order, axis=-1)
 
@@ -72,12 +72,20 @@ def streamed_test(
     return _streamed_test(weights, points, size, -(-size // chunks), loss)
 
 
+def _outputs(weights, inputs):
+    """⟨w, x_i⟩ of shape (..., n) in float64, with products in the precision of the inputs whatever the size of w."""
+    weights = weights.astype(float)
+    size = jnp.max(jnp.abs(weights), axis=-1, keepdims=True)
+    size = jnp.where(size > 0, size, 1)
+    return size * ((weights / size).astype(inputs.dtype) @ inputs.T).astype(float)
+
+
 @eqx.filter_jit
 def _streamed_test(weights, points, size, chunk, loss):
     def add(totals, start):
         inputs, labels = points(start, chunk)
         counts = (start + jnp.arange(chunk) < size).astype(float)
-        outputs = (weights.astype(inputs.dtype) @ inputs.T).astype(float)
+        outputs = _outputs(weights, inputs)
         labels = labels.astype(float)
         values = jax.vmap(loss.value, in_axes=(-1, 0), out_axes=-1)(outputs, labels)
         # Sums of ±1, from which the fraction of right signs follows at the end.

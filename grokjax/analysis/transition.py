@@ -17,19 +17,20 @@ def crossing_time(times: ArrayLike, curve: Float[Array, "*batch T"], level: Arra
         level: scalar, or one for each curve.
 
     Returns:
-        (...,); the first time where the curve starts at or above the level; NaN where it never reaches it (or holds
-        NaN before).
+        (...,), in the default float type; the first time of all where the curve starts at or above the level; NaN where
+        it never reaches it, or holds a NaN before it does.
     """
-    level = jnp.asarray(level, curve.dtype)
+    level = jnp.broadcast_to(jnp.asarray(level, curve.dtype), curve.shape[:-1])
     above = curve >= level[..., None]
     after = jnp.argmax(above, axis=-1)
     before = jnp.maximum(after - 1, 0)
 
-    def at(index):
+    def at(index, curve=curve):
         return jnp.take_along_axis(curve, index[..., None], axis=-1)[..., 0]
 
     rise = at(after) - at(before)
-    fraction = jnp.where(rise > 0, (level - at(before)) / jnp.where(rise > 0, rise, 1), 0)
-    times = jnp.asarray(times)
+    times = jnp.asarray(times, float)
+    fraction = jnp.where(rise > 0, (level - at(before)) / jnp.where(rise > 0, rise, 1), 0).astype(times.dtype)
     crossing = times[before] + fraction * (times[after] - times[before])
-    return jnp.where(jnp.any(above, axis=-1), crossing, jnp.nan)
+    unknown = at(after, jnp.cumsum(jnp.isnan(curve), axis=-1)) > 0
+    return jnp.where(jnp.any(above, axis=-1) & ~unknown, crossing, jnp.nan)

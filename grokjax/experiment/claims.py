@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Iterable
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple, SupportsFloat
 
 __all__ = ["Claim", "Kind", "agrees", "at_least", "at_most", "ledger"]
 
@@ -40,25 +39,21 @@ class Claim(NamedTuple):
     holds: bool | None
     note: str = ""
 
-    def to_json(self) -> dict[str, Any]:
-        """A dictionary for JSON: numbers that are not finite become None."""
-        return {name: _json_number(value) for name, value in self._asdict().items()}
-
 
 def agrees(
     id: str,
     source: str,
     statement: str,
     *,
-    predicted: float,
-    measured: float,
-    tolerance: float,
+    predicted: SupportsFloat,
+    measured: SupportsFloat,
+    tolerance: SupportsFloat,
     kind: Kind,
     note: str = "",
     inapplicable: str = "",
 ) -> Claim:
     """Holds if |measured − predicted| ≤ tolerance; no verdict if `inapplicable` says why it cannot be tested here."""
-    holds = abs(float(measured) - float(predicted)) <= tolerance
+    holds = abs(float(measured) - float(predicted)) <= float(tolerance)
     return _judged(id, source, statement, predicted, measured, tolerance, kind, holds, note, inapplicable)
 
 
@@ -67,15 +62,15 @@ def at_most(
     source: str,
     statement: str,
     *,
-    predicted: float,
-    measured: float,
+    predicted: SupportsFloat,
+    measured: SupportsFloat,
     kind: Kind,
-    tolerance: float = 0.0,
+    tolerance: SupportsFloat = 0.0,
     note: str = "",
     inapplicable: str = "",
 ) -> Claim:
     """Holds if measured ≤ predicted + tolerance; `inapplicable` as for `agrees`."""
-    holds = float(measured) <= float(predicted) + tolerance
+    holds = float(measured) <= float(predicted) + float(tolerance)
     return _judged(id, source, statement, predicted, measured, tolerance, kind, holds, note, inapplicable)
 
 
@@ -84,15 +79,15 @@ def at_least(
     source: str,
     statement: str,
     *,
-    predicted: float,
-    measured: float,
+    predicted: SupportsFloat,
+    measured: SupportsFloat,
     kind: Kind,
-    tolerance: float = 0.0,
+    tolerance: SupportsFloat = 0.0,
     note: str = "",
     inapplicable: str = "",
 ) -> Claim:
     """Holds if measured ≥ predicted − tolerance; `inapplicable` as for `agrees`."""
-    holds = float(measured) >= float(predicted) - tolerance
+    holds = float(measured) >= float(predicted) - float(tolerance)
     return _judged(id, source, statement, predicted, measured, tolerance, kind, holds, note, inapplicable)
 
 
@@ -122,7 +117,3 @@ def ledger(claims: Iterable[Claim], colour: bool = False) -> str:
 
 def _show(number: float | None) -> str:
     return "—" if number is None else f"{number:.5g}"
-
-
-def _json_number(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -146,7 +146,7 @@ def _report(experiment: Experiment, options: _Options, results: xarray.Dataset) 
             "device": results.attrs["device"],
             "versions": results.attrs["versions"],
             "wall_seconds": results.attrs["wall_seconds"],
-            "claims": [claim.to_json() for claim in claims],
+            "claims": [claim._asdict() for claim in claims],
         },
     )
     broken = [claim.id for claim in claims if claim.kind == "identity" and claim.holds is False]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +27,8 @@ __all__ = [
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a dictionary as JSON; a number that is not finite raises a ValueError rather than be written as NaN."""
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """Write a dictionary as JSON; numbers that are not finite become null."""
+    text = json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     _replace(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
@@ -44,7 +46,7 @@ def write_results(path: Path, results: xarray.Dataset) -> None:
     """Write a data set as a Zarr store.
 
     A store is a folder, and folders cannot be exchanged in one step; `path` is a symbolic link to a folder beside it,
-    and the link is what is replaced. Folders that a killed run left behind are removed.
+    and the link is what is replaced.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{path.name}-{os.getpid()}-", dir=path.parent))
@@ -53,9 +55,6 @@ def write_results(path: Path, results: xarray.Dataset) -> None:
         # A plain folder, say from a copied tree: it becomes one of the folders behind the link.
         path.rename(path.parent / f".{path.name}-0-{folder.name[-8:]}")
     _replace(path, lambda temporary: temporary.symlink_to(folder.name, target_is_directory=True))
-    for stale in path.parent.glob(f".{path.name}-*"):
-        if stale != folder and not _alive(int(stale.name.removeprefix(f".{path.name}-").split("-")[0])):
-            shutil.rmtree(stale, ignore_errors=True)
 
 
 def read_results(path: Path) -> xarray.Dataset:
@@ -80,14 +79,28 @@ def check_writable(folder: Path) -> None:
         pass
 
 
-def _replace(path: Path, write: Any) -> None:
+def _replace(path: Path, write: Callable[[Path], Any]) -> None:
+    """Put what `write` makes in the place of `path`, and remove what killed runs have left beside it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
+    temporary = path.parent / f".{path.name}-{os.getpid()}-new"
     try:
         write(temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+    for stale in path.parent.glob(f".{path.name}-*"):
+        process = int(stale.name.removeprefix(f".{path.name}-").split("-")[0])
+        if stale.name != path.resolve().name and not _alive(process):
+            shutil.rmtree(stale, ignore_errors=True) if stale.is_dir() and not stale.is_symlink() else stale.unlink()
+
+
+def _finite(content: Any) -> Any:
+    """The same with None for every float that is not finite, at any depth."""
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def _alive(process: int) -> bool:
