@@ -19,3 +19,9 @@ jaxtyping.install_import_hook(("grokjax", "theory"), f"{__name__}.typechecker")
 @pytest.fixture
 def key():
     return jax.random.key(0)
+
+
+@pytest.fixture
+def unchecked_types(monkeypatch):
+    """What a user meets who does not check types."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)

@@ -8,7 +8,6 @@ from decimal import Decimal
 
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import numpy as np
 import pytest
 
@@ -25,12 +24,6 @@ MARGINS = (-1000.0, -710.0, -709.0, -90.0, -35.5, -15.0, -1.0, -1e-3, 0.0, 1e-9,
 def many_digits():
     with decimal.localcontext(prec=600):
         yield
-
-
-@pytest.fixture
-def unchecked_types(monkeypatch):
-    """What a user meets who does not check types."""
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 def exact(name, margin):
