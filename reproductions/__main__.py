@@ -1,9 +1,9 @@
 """All reproductions together: the README's tables, and whether a new run says what the committed one says.
 
-    python -m reproductions table            write the tables into README.md from figures/*.json
-    python -m reproductions table --check    change nothing; exit status 1 if README.md is stale
-    python -m reproductions rerun            run every script at its default preset in a temporary folder; exit
-                                             status 1 if one fails, or a claim has another verdict than the committed one
+python -m reproductions table            write the tables into README.md from figures/*.json
+python -m reproductions table --check    change nothing; exit status 1 if README.md is stale
+python -m reproductions rerun            run every script at its default preset in a temporary folder; exit
+                                         status 1 if one fails, or a claim has another verdict than the committed one
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every test runs under: float64, no silent promotion of ranks or dtypes, types and shapes checked at every call."""
+"""What every test runs under: float64, no silent promotion of ranks or dtypes, types and shapes checked."""
 
 from __future__ import annotations
 

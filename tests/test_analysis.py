@@ -42,7 +42,7 @@ def test_vanishing_weights_have_neither_direction_nor_margin():
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
 def test_a_normalised_margin_does_not_depend_on_the_size_of_the_weights(scale, dtype):
     margin = normalised_margin(scale * jnp.asarray([3.0, 4.0]), jnp.eye(2, dtype=dtype), jnp.ones(2), 2)
-    np.testing.assert_allclose(margin, 0.6, rtol=4 * jnp.finfo(dtype).eps)
+    np.testing.assert_allclose(margin, 0.6, rtol=4 * float(jnp.finfo(dtype).eps))
 
 
 @pytest.mark.parametrize(

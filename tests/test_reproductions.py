@@ -56,7 +56,7 @@ def test_a_script_says_what_it_does_and_how_long_it_takes(script):
     assert (described.name, described.description) == (script.stem, module.__doc__)
     assert list(described.presets) == ["smoke", "default", "paper"]
     assert len({type(config) for config in described.presets.values()}) == 1
-    times = module.__doc__[module.__doc__.index("Run time") :]
+    times = described.description[described.description.index("Run time") :]
     assert [preset for preset in described.presets if preset not in times] == []
     with pytest.raises(dataclasses.FrozenInstanceError):
         described.presets["smoke"].seeds = 3

@@ -17,7 +17,7 @@ raise SystemExit({status})
 '''
 
 
-def claim(name, holds=True, kind="identity", measured=1.0):
+def claim(name, holds: bool | None = True, kind="identity", measured: float | None = 1.0):
     return {"id": name, "source": "paper", "statement": f"Statement |{name}|.", "predicted": 1.0, "measured": measured,
             "tolerance": 0.5, "kind": kind, "holds": holds, "note": "Seen."}  # fmt: skip
 

@@ -33,7 +33,7 @@ Apply = Callable[[Any, Any], Any]
 Floats = NDArray[np.float64]
 
 # Convex weights that bring the sum of signed features below this (relative) size prove inseparability; a Gram matrix
-# knows only its square.
+# knows only its square, and that no better than the precision of the parameters.
 _INSEPARABLE = 1e-7
 # Eigenvalues of the Gram matrix below this multiple of n·ε·(largest) count as zero.
 _RANK = 10.0
@@ -105,7 +105,7 @@ def gram(apply: Apply, params: Any, inputs: Any, others: Any = None, *, batch_si
     """
     _check_inputs(apply, params, inputs)
     columns = inputs if others is None else others
-    _check_inputs(apply, params, columns)
+    _check_inputs(apply, params, columns, "others")
     return np.asarray(_gram(apply, params, inputs, columns, batch_size), np.float64)
 
 
@@ -125,12 +125,12 @@ def max_margin(apply: Apply, params: Any, inputs: Any, labels: ArrayLike, *, bat
     Raises:
         ValueError: for a wrong shape, a label that is not ±1, or a kernel that is not finite.
     """
-    kernel, y = _kernel_and_targets(apply, params, inputs, labels, batch_size)
+    kernel, y = _kernel_and_targets(apply, params, inputs, labels, batch_size, "labels")
     checked_signs(y)
     signed = kernel * np.outer(y, y)
     duals = l2_duals(signed)
     square = float(duals @ signed @ duals)
-    if square <= _INSEPARABLE**2 * np.max(np.diag(signed)):
+    if square <= max(_INSEPARABLE**2, _precision(params)) * np.max(np.diag(signed)):
         nothing = jax.tree.map(lambda p: jnp.full_like(p, jnp.nan), params)
         return KernelMaxMargin(nothing, np.nan, duals, np.nan, "inseparable", _predictor(apply, params, nothing))
     norm = np.sqrt(square)
@@ -158,10 +158,9 @@ def min_norm(apply: Apply, params: Any, inputs: Any, targets: ArrayLike, *, batc
     Raises:
         ValueError: for a wrong shape, a target that is not finite, or a kernel that is not finite or zero.
     """
-    kernel, y = _kernel_and_targets(apply, params, inputs, targets, batch_size)
+    kernel, y = _kernel_and_targets(apply, params, inputs, targets, batch_size, "targets")
     values, vectors = eigh(kernel)
-    precision = float(jnp.finfo(jax.tree.leaves(params)[0].dtype).eps)
-    keep = values > _RANK * len(y) * precision * values[-1]
+    keep = values > _RANK * len(y) * _precision(params) * values[-1]
     if not np.any(keep):
         raise ValueError("params must have a non-zero gradient at some input; the kernel is 0")
     coefficients = vectors[:, keep] @ ((vectors[:, keep].T @ y) / values[keep])
@@ -209,22 +208,26 @@ def _predictor(apply, params, direction):
     return predict
 
 
-def _kernel_and_targets(apply, params, inputs, targets, batch_size):
+def _precision(params) -> float:
+    return max(float(jnp.finfo(jnp.result_type(leaf)).eps) for leaf in jax.tree.leaves(params))
+
+
+def _kernel_and_targets(apply, params, inputs, targets, batch_size, name):
     kernel = gram(apply, params, inputs, batch_size=batch_size)
     y = np.asarray(targets, np.float64)
     if y.shape != (len(kernel),):
-        raise ValueError(f"labels must have shape ({len(kernel)},), one per input, got {y.shape}")
+        raise ValueError(f"{name} must have shape ({len(kernel)},), one per input, got {y.shape}")
     if not np.all(np.isfinite(y)):
-        raise ValueError(f"labels must be finite, got {y[~np.isfinite(y)][0]}")
+        raise ValueError(f"{name} must be finite, got {y[~np.isfinite(y)][0]}")
     if not np.all(np.isfinite(kernel)):
         raise ValueError("the kernel must be finite; params or inputs hold NaN or infinity")
     return (kernel + kernel.T) / 2, y
 
 
-def _check_inputs(apply, params, inputs) -> None:
+def _check_inputs(apply, params, inputs, name="inputs") -> None:
     sizes = {jnp.shape(leaf)[0] if jnp.ndim(leaf) else 0 for leaf in jax.tree.leaves(inputs)}
     if len(sizes) != 1 or 0 in sizes:
-        raise ValueError(f"inputs must hold at least one sample along a common first axis, got lengths {sorted(sizes)}")
+        raise ValueError(f"{name} must hold at least one sample along a common first axis, got lengths {sorted(sizes)}")
     shape = jax.eval_shape(apply, params, jax.tree.map(lambda leaf: jnp.asarray(leaf)[0], inputs)).shape
     if shape != ():
         raise ValueError(f"apply must return a scalar for one input, got an output of shape {shape}")

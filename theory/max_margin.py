@@ -17,7 +17,7 @@ References:
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -176,8 +176,9 @@ def _polished(z: Floats, duals: Floats) -> tuple[Floats, Floats]:
     """The least-norm w with ⟨w, z_i⟩ = 1 on the support, by QR of the data, and the multipliers that come nearest to
     Zᵀa = w."""
     active = np.flatnonzero(duals > _SUPPORT * duals.max())
-    q, r = qr(z[active].T, mode="economic")
-    w, *_ = lstsq(r.T, np.ones(len(active)))
+    factors: Any = qr(z[active].T, mode="economic")
+    q, r = factors
+    w = np.asarray(cast(Any, lstsq(r.T, np.ones(len(active))))[0])
     polished = np.zeros_like(duals)
     polished[active], _ = nnls(r, w, maxiter=50 * len(active))
     return q @ w, polished

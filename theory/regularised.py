@@ -38,6 +38,8 @@ _MAX_ITERATIONS = 200
 # the outputs, and changes them by so much at most.
 _LEAST_ROOM = 0.01
 _LONGEST_OUTPUT_STEP = 5.0
+# Full steps can circle round the optimum for ever; after so many without a smaller gap they are halved.
+_PATIENCE = 10
 _TINY = np.finfo(float).tiny
 
 
@@ -146,6 +148,7 @@ def _interior_point(x: Floats, y: Floats, penalty: float, loss: _Loss) -> Regula
     start = max(float(np.mean(loss.value(np.zeros(n), y))), _TINY) / (size * 2 * d)
     p, m = np.full(d, start), np.full(d, start)
     best = _result(x, y, p - m, v, penalty, loss)
+    least, stalled = np.inf, 0
     for _ in range(_MAX_ITERATIONS):
         correlation = -v @ x / n
         target_p, target_m = penalty - correlation, penalty + correlation
@@ -158,14 +161,20 @@ def _interior_point(x: Floats, y: Floats, penalty: float, loss: _Loss) -> Regula
         mean = (p @ r_p + m @ r_m) / (2 * d)
         reached = (p + length * step.p) @ (r_p + length * cost_p) + (m + length * step.m) @ (r_m + length * cost_m)
         # Complementarity must not run ahead of f = Xw, whose share of the gap is the Fenchel-Young slack.
-        slack = np.mean(loss.value(outputs, y) + loss.conjugate(v, y) - v * outputs)
+        with np.errstate(over="ignore"):
+            slack = np.mean(loss.value(outputs, y) + loss.conjugate(v, y) - v * outputs)
         center = max((reached / (2 * d) / mean) ** 3 * mean, min(0.3 * slack / (2 * d), mean))
         step = newton(right, center - p * target_p - step.p * cost_p, center - m * target_m - step.m * cost_m)
         cost_p, cost_m = target_p - r_p - step.correlation, target_m - r_m + step.correlation
         length = longest_step(p, step.p, m, step.m, r_p, cost_p, r_m, cost_m)
+        length *= 0.5 if stalled >= _PATIENCE else 1.0
         p, m, r_p, r_m = p + length * step.p, m + length * step.m, r_p + length * cost_p, r_m + length * cost_m
         v = _moved(v, -n * length * step.a, stretch, y, loss)
-        best = min(best, _result(x, y, p - m, v, penalty, loss), key=lambda result: result.duality_gap)
+        result = _result(x, y, p - m, v, penalty, loss)
+        # Not the relative gap, which is 1 to the last digit while the objective still falls.
+        gap = result.objective - result.dual_objective
+        least, stalled = (gap, 0) if gap < least else (least, stalled + 1)
+        best = min(best, result, key=lambda result: result.duality_gap)
         if best.duality_gap <= _GAP / 10:
             break
     return best

@@ -2,7 +2,8 @@
 
 Far from its end a flow with weight decay λ only shrinks: θ(t) ≈ α e^(−λt) θ̄. What α e^(−λt) does is therefore the
 clock of the whole dichotomy, and every time here is (1/λ)·(log α + something small). All functions take scalars or
-arrays, broadcast, and return times in the unit in which 1/λ is given; multiply by λ for the scaled time τ = λt.
+arrays, broadcast, and return arrays, times in the unit in which 1/λ is given; multiply by λ for the scaled time
+τ = λt.
 
 References:
     Lyu et al., arXiv 2311.18817, section 3.2 and lemmas C.4, C.5.
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import lambertw
+from scipy.special import wrightomega
 
 __all__ = ["diagonal_kernel_phase_end", "early_time", "kernel_phase_end", "kernel_phase_margin", "late_time"]
 
@@ -20,21 +21,35 @@ Floats = NDArray[np.float64]
 
 
 def early_time(alpha: ArrayLike, weight_decay: ArrayLike, c: ArrayLike) -> Floats:
-    """T_c^− = ((1 − c)/λ) log α, when theorems 3.4 and 3.9 find the kernel predictor; 0 < c < 1."""
-    c = np.asarray(c, float)
-    if np.any((c <= 0) | (c >= 1)):
-        raise ValueError(f"c must lie strictly between 0 and 1, got {c}")
-    log_alpha, decay = _checked(alpha, weight_decay)
-    return (1 - c) / decay * log_alpha
+    """T_c^− = ((1 − c)/λ) log α, when theorems 3.4 and 3.9 find the kernel predictor.
+
+    Args:
+        alpha: scale of the initial parameters, α > 0.
+        weight_decay: λ > 0.
+        c: 0 < c < 1.
+
+    Returns:
+        Flow times, broadcast.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+    alpha, decay, c = _positive(alpha=alpha, weight_decay=weight_decay, c=c)
+    if np.any(c >= 1):
+        raise ValueError(f"c must lie strictly between 0 and 1, got {c[c >= 1][0]}")
+    return np.asarray((1 - c) / decay * np.log(alpha))
 
 
 def late_time(alpha: ArrayLike, weight_decay: ArrayLike, c: ArrayLike) -> Floats:
-    """T_c^+ = ((1 + c)/λ) log α, the end of the window in which theorems 3.5 and 3.10 find KKT points; c > 0."""
-    c = np.asarray(c, float)
-    if np.any(c <= 0):
-        raise ValueError(f"c must be positive, got {c}")
-    log_alpha, decay = _checked(alpha, weight_decay)
-    return (1 + c) / decay * log_alpha
+    """T_c^+ = ((1 + c)/λ) log α, the end of the window in which theorems 3.5 and 3.10 find KKT points.
+
+    Arguments and result as for `early_time`, but any c > 0.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+    alpha, decay, c = _positive(alpha=alpha, weight_decay=weight_decay, c=c)
+    return np.asarray((1 + c) / decay * np.log(alpha))
 
 
 def kernel_phase_end(alpha: ArrayLike, weight_decay: ArrayLike, degree: int, offset: ArrayLike = 0.0) -> Floats:
@@ -55,13 +70,13 @@ def kernel_phase_end(alpha: ArrayLike, weight_decay: ArrayLike, degree: int, off
     Raises:
         ValueError: if an argument is out of range.
     """
-    if degree < 2:
-        raise ValueError(f"degree must be at least 2, got {degree}")
-    log_alpha, decay = _checked(alpha, weight_decay)
+    _check_degree(degree)
+    alpha, decay = _positive(alpha=alpha, weight_decay=weight_decay)
+    log_alpha = np.log(alpha)
     log_a = 2 * (degree - 1) * log_alpha - np.log(decay)
     if np.any(log_a <= 1):
         raise ValueError("alpha and weight_decay must satisfy α^(2(L−1))/λ > e, or there is no kernel phase")
-    return (log_alpha - np.log(log_a) / degree + np.asarray(offset, float)) / decay
+    return np.asarray((log_alpha - np.log(log_a) / degree + np.asarray(offset, float)) / decay)
 
 
 def kernel_phase_margin(scale: ArrayLike, weight_decay: ArrayLike, margin: ArrayLike, degree: int) -> Floats:
@@ -80,9 +95,14 @@ def kernel_phase_margin(scale: ArrayLike, weight_decay: ArrayLike, margin: Array
     Returns:
         q ≥ 0, broadcast; e^(−q) is then the exponential loss of the samples on the margin, averaged with the dual
         weights.
+
+    Raises:
+        ValueError: if an argument is out of range.
     """
-    s, decay, gamma = (np.asarray(x, float) for x in (scale, weight_decay, margin))
-    return np.real(lambertw(gamma**2 * s ** (2 * (degree - 1)) / (decay * degree)))
+    _check_degree(degree)
+    s, decay, gamma = _positive(scale=scale, weight_decay=weight_decay, margin=margin)
+    # ω(z) = W(e^z), which no scale overflows.
+    return np.asarray(wrightomega(2 * np.log(gamma) + 2 * (degree - 1) * np.log(s) - np.log(decay * degree)))
 
 
 def diagonal_kernel_phase_end(
@@ -115,18 +135,22 @@ def diagonal_kernel_phase_end(
         Derived here from Lyu et al., arXiv 2311.18817, section 3.1 (order of the late kernel-phase loss) and
         corollary 3.6.
     """
-    log_scale, decay = _checked(scale, weight_decay)
-    gamma, largest = np.asarray(margin, float), np.asarray(largest, float)
+    scale, decay, gamma, largest = _positive(scale=scale, weight_decay=weight_decay, margin=margin, largest=largest)
     if not np.all(2 * gamma * largest > decay):
         raise ValueError(f"weight_decay must be below 2·margin·largest = {2 * gamma * largest}, got {decay}")
     output = np.log(2 * gamma * largest / decay)
-    return (log_scale - 0.5 * np.log(largest * output / (2 * gamma))) / decay
+    return np.asarray((np.log(scale) - 0.5 * np.log(largest * output / (2 * gamma))) / decay)
 
 
-def _checked(alpha: ArrayLike, weight_decay: ArrayLike) -> tuple[Floats, Floats]:
-    alpha, decay = np.asarray(alpha, float), np.asarray(weight_decay, float)
-    if not np.all((alpha > 0) & np.isfinite(alpha)):
-        raise ValueError(f"alpha must be positive and finite, got {alpha}")
-    if not np.all((decay > 0) & np.isfinite(decay)):
-        raise ValueError(f"weight_decay must be positive and finite, got {decay}")
-    return np.log(alpha), decay
+def _check_degree(degree: int) -> None:
+    if degree < 2:
+        raise ValueError(f"degree must be at least 2, got {degree}")
+
+
+def _positive(**arguments: ArrayLike) -> list[Floats]:
+    arrays = [np.asarray(value, float) for value in arguments.values()]
+    for name, array in zip(arguments, arrays, strict=True):
+        wrong = ~((array > 0) & np.isfinite(array))
+        if np.any(wrong):
+            raise ValueError(f"{name} must be positive and finite, got {array[wrong][0]}")
+    return arrays

@@ -19,7 +19,7 @@ from grokjax.flows.clock import Clock, flow_clock
 from grokjax.flows.control import Metered, MeteredRKC2, Metering, NormwiseController, first_step, unmetered
 from grokjax.flows.event import ending_event
 from grokjax.flows.field import Flow
-from grokjax.flows.rkc import RKC2
+from grokjax.flows.rkc import MAX_STAGES, RKC2
 from grokjax.flows.solution import Solution, Statistics, Status, blank_unrecorded
 from grokjax.flows.tree import tree_as_float, tree_norm
 
@@ -154,7 +154,8 @@ def _solve(
         evaluations = _FIRST_STEP_EVALUATIONS
     state = initial
     if metered:
-        solver, state = MeteredRKC2(), Metered(initial, jnp.zeros(()))
+        most = _most_stages(initial, tolerances[0]) if solver.max_stages is None else solver.max_stages
+        solver, state = MeteredRKC2(most), Metered(initial, jnp.zeros(()))
     if metered or first_same_as_last:
         controller = Metering(controller)
 
@@ -210,6 +211,12 @@ def _solve(
         ),
         trajectory=Partial(_evaluate, flow, clock, result.interpolation) if dense else None,
     )
+
+
+def _most_stages(state, rtol):
+    """Where s² roundings inside a step of RKC2 are a tenth of the tolerance; its own default where rtol is 0."""
+    rounding = max(float(jnp.finfo(x.dtype).eps) for x in jax.tree.leaves(state))
+    return jnp.where(rtol > 0, jnp.sqrt(rtol / (10 * rounding)), MAX_STAGES)
 
 
 def _evaluate(flow, clock, interpolation, reading):

@@ -33,7 +33,7 @@ from jaxtyping import Array, PyTree
 from grokjax._checks import Scalar
 from grokjax.flows.tree import tree_axpy, tree_irregular_like, tree_norm
 
-__all__ = ["RKC2", "rkc2_stability_interval"]
+__all__ = ["MAX_STAGES", "RKC2", "rkc2_stability_interval"]
 
 # Damping of the stability polynomial: keeps |P_s| ≤ 1 − ε/3 inside the interval.
 _DAMPING = 2 / 13
@@ -47,8 +47,8 @@ _RADIUS_SAFETY = 1.15
 _REFRESH_RATIO = 10
 # A power iteration is one Jacobian-vector product: the primal and the tangent.
 _EVALUATIONS_PER_ITERATION = 2
-# Rounding errors grow like s² inside a step; above this many stages the step is refused, and shrinks.
-_MAX_STAGES = 2000
+# Rounding errors grow like s² inside a step: ten times that, 1e-8 in float64, is allowed where no tolerance is known.
+MAX_STAGES = 2000
 
 
 def rkc2_stability_interval(stages: Scalar) -> Array:
@@ -89,7 +89,13 @@ class RKC2(diffrax.AbstractAdaptiveSolver[_State]):
     error estimate of order two, takes as many stages as h and the spectral radius ask for (chosen inside jit), and
     gives cubic Hermite dense output. It runs forwards under jit and vmap (a batch takes the largest stage count in it)
     and has no reverse-mode derivative.
+
+    Attributes:
+        max_stages: a step that asks for more is refused before it costs anything, and shrinks. By default as many as
+            rounding allows, √(rtol/10ε) with the tolerance of `solve`, and 2000 outside of it.
     """
+
+    max_stages: Scalar | None = None
 
     term_structure = diffrax.AbstractTerm
     interpolation_cls = diffrax.ThirdOrderHermitePolynomialInterpolation
@@ -112,14 +118,15 @@ class RKC2(diffrax.AbstractAdaptiveSolver[_State]):
         state = _refreshed(terms, t0, y0, args, solver_state, made_jump)
         control = terms.contr(t0, t1)
         k0 = terms.prod(state.field, control)
-        wanted = _stages(t1 - t0, state.radius)
-        stages = jnp.minimum(wanted, _MAX_STAGES)
+        allowed = jnp.asarray(MAX_STAGES if self.max_stages is None else self.max_stages, int)
+        wanted = _stages(t1 - t0, state.radius, allowed + 1)
+        stages = jnp.where(wanted > allowed, 2, wanted)
         y1, field1 = _chebyshev_stages(terms, t0, t1, y0, args, k0, control, stages)
         k1 = terms.prod(field1, control)
 
         def estimate(y0, y1, k0, k1):
             error = 0.8 * (y0 - y1) + 0.4 * (k0 + k1)
-            return jnp.where(wanted > _MAX_STAGES, jnp.inf, error)
+            return jnp.where(wanted > allowed, jnp.inf, error)
 
         y_error = jax.tree.map(estimate, y0, y1, k0, k1)
         state = state._replace(
@@ -166,12 +173,12 @@ def _refreshed(terms, t0, y0, args, state: _State, made_jump) -> _State:
     )
 
 
-def _stages(h, radius) -> Array:
-    """The smallest s ≥ 2 with hρ ≤ β(s); more than may be taken if ρ is not finite."""
+def _stages(h, radius, most) -> Array:
+    """The smallest s ≥ 2 with hρ ≤ β(s), at most `most`, also if ρ is not finite."""
     per_square = rkc2_stability_interval(math.sqrt(2.0)).astype(radius.dtype)
     needed = jnp.ceil(jnp.sqrt(1 + jnp.abs(h).astype(radius.dtype) * _RADIUS_SAFETY * radius / per_square))
-    needed = jnp.nan_to_num(needed, nan=_MAX_STAGES + 1, posinf=_MAX_STAGES + 1)
-    return jnp.clip(needed, 2, _MAX_STAGES + 1).astype(int)
+    fits = needed < most.astype(radius.dtype)
+    return jnp.where(fits, jnp.where(fits, jnp.maximum(needed, 2), 2).astype(int), most)
 
 
 class _Stage(NamedTuple):

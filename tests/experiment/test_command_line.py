@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from typing import cast
 
 import pytest
 
 from grokjax.experiment import Claim, Experiment, Part, agrees, dataset, main, new_figure, read_json, read_results
+from grokjax.experiment.claims import Kind
 
 KEYS = {"name", "preset", "config", "seeds", "device", "versions", "wall_seconds", "claims"}
 
@@ -50,7 +52,10 @@ class Toy:
 
     def claims(self, config, results):
         numbers = {"predicted": math.comb(config.size, 2), "measured": results.total, "tolerance": 0.0}
-        told = [Claim(k, "", "Told to.", math.inf, math.nan, 0.0, k, v, "Note.") for k, v in self.verdicts.items()]
+        told = [
+            Claim(k, "", "Told to.", math.inf, math.nan, 0.0, cast(Kind, k), v, "Note.")
+            for k, v in self.verdicts.items()
+        ]
         return [agrees("total", "arithmetic", "Sum of times.", kind="identity", **numbers), *told]
 
     def plot(self, config, results):

@@ -9,8 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.flatten_util import ravel_pytree
 
-from grokjax.flows import RKC2, gradient_flow, rkc2_stability_interval, solve
+from grokjax import losses, models
+from grokjax.flows import RKC2, Status, gradient_flow, rkc2_stability_interval, solve
 from grokjax.flows.field import Flow
 from grokjax.flows.rkc import _chebyshev_stages, _stages
 from grokjax.flows.tree import tree_norm
@@ -84,7 +86,7 @@ def test_the_stability_interval_is_as_long_as_theory_says_and_no_longer(stages):
 
 def test_one_stage_less_than_chosen_is_unstable_and_the_chosen_number_is_stable():
     for radius in (10.0, 1e3, 1e5):
-        stages = _stages(jnp.asarray(1.0), jnp.asarray(radius))
+        stages = _stages(jnp.asarray(1.0), jnp.asarray(radius), jnp.asarray(10**6))
         assert float(rkc2_stability_interval(stages)) >= radius
         # The estimate of the radius is taken 15 % larger than it is.
         assert stages == 2 or float(rkc2_stability_interval(stages - 1)) < 1.15 * radius
@@ -173,10 +175,10 @@ def test_any_pytree_gives_the_run_of_its_flat_vector():
         return {"a": -y["a"] * (1 + y["b"][0]), "b": (-50 * y["b"][0] + jnp.sum(y["a"]), -y["b"][1])}
 
     tree = {"a": jnp.asarray([[1.0, 2.0]]), "b": (jnp.asarray(0.5), jnp.asarray([1.0]))}
-    flat, unravel = jax.flatten_util.ravel_pytree(tree)
+    flat, unravel = ravel_pytree(tree)
 
     def flat_field(t, y):
-        return jax.flatten_util.ravel_pytree(tree_field(t, unravel(y)))[0]
+        return ravel_pytree(tree_field(t, unravel(y)))[0]
 
     run = solve(flow_of(tree_field), tree, [0.5, 2.0], solver=RKC2(), rtol=1e-7)
     flat_run = solve(flow_of(flat_field), flat, [0.5, 2.0], solver=RKC2(), rtol=1e-7)
@@ -187,10 +189,11 @@ def test_any_pytree_gives_the_run_of_its_flat_vector():
 
 def test_it_serves_as_a_plain_diffrax_solver():
     def attempt(controller, step):
-        return diffrax.diffeqsolve(
+        run = diffrax.diffeqsolve(
             diffrax.ODETerm(lambda t, y, args: -100 * (y - jnp.sin(t))), RKC2(), 0.0, 3.0, step, jnp.asarray(1.0),
             stepsize_controller=controller, saveat=diffrax.SaveAt(ts=jnp.asarray([1.5, 3.0])),
-        ).ys  # fmt: skip
+        )  # fmt: skip
+        return np.asarray(run.ys)
 
     t = jnp.asarray([1.5, 3.0])
     exact = (jnp.sin(t) - 0.01 * jnp.cos(t)) / 1.0001
@@ -204,3 +207,31 @@ def test_a_state_of_single_precision_runs():
     run = solve(flow_of(lambda t, y: -100 * y), jnp.ones(3, jnp.float32), [0.1], solver=RKC2(), rtol=1e-4)
     # Some tens of steps with an error of rtol each, relative to the state then.
     np.testing.assert_allclose(run.observed[0], math.exp(-10), rtol=0.02)
+
+
+@pytest.mark.parametrize("power", [2, 4])
+def test_evaluations_on_the_squared_loss_grow_like_the_initial_scale(power):
+    """There the stiffness is α² for as long as memory lasts, and its root is what RKC2 pays, at 10⁴ stages too."""
+    inputs = jax.random.normal(jax.random.key(1), (4, 8))
+    risk = losses.empirical_risk(models.diagonal_linear(2).apply, losses.squared, inputs, jnp.sign(inputs[:, 0]))
+
+    def cost(norm):
+        start = models.diagonal_linear(2).init(None, 8, norm)
+        run = solve(gradient_flow(risk, 0.1), start, [math.log(norm) / 0.1], solver=RKC2(), rtol=1e-4)
+        assert int(run.status) == Status.SUCCESS
+        return int(run.statistics.gradient_evaluations)
+
+    # The tenth is for the time to the switch, which grows by log α.
+    assert cost(10.0**power) / cost(10.0) < (10.0 ** (power - 1)) ** 1.1
+
+
+def test_a_step_of_too_many_stages_is_refused_before_it_costs_anything():
+    stiff_flow = flow_of(lambda t, y: -jnp.asarray([1.0, 1e6]) * y)
+    run = solve(stiff_flow, jnp.ones(2), [10.0], solver=RKC2(max_stages=100), rtol=1e-3, max_steps=10**5)
+    free = solve(stiff_flow, jnp.ones(2), [10.0], solver=RKC2(), rtol=1e-3)
+    assert int(run.status) == int(free.status) == Status.SUCCESS
+    # Steps are as long as 100 stages reach, or up to five times shorter after a refusal.
+    most = 10.0 * 1e6 / float(rkc2_stability_interval(100))
+    assert most < int(run.statistics.accepted) < 6 * most
+    assert int(run.statistics.gradient_evaluations) < 100 * int(run.statistics.accepted)
+    assert int(free.statistics.accepted) < most / 5

@@ -19,7 +19,7 @@ LARGEST_GAP = {"l1": 1e-8, "l2": 1e-9}
 
 
 def barely_separable(margin, seed):
-    """Signed samples of mean margin·e, e a random unit vector: their largest L2 margin is `margin`, and e attains it."""
+    """Signed samples of mean margin·e, e a random unit vector: the largest L2 margin is `margin`, that of e."""
     generator = np.random.default_rng(seed)
     z = generator.normal(size=(20, 10))
     z -= z.mean(axis=0)
@@ -74,6 +74,7 @@ def clarabel(z, norm):
     cost = cp.norm1(weights) if norm == "l1" else cp.sum_squares(weights)
     tight = dict.fromkeys(("tol_gap_abs", "tol_gap_rel", "tol_feas"), 1e-11)
     least = cp.Problem(cp.Minimize(cost), [z @ weights >= 1]).solve(solver=cp.CLARABEL, **tight)
+    assert isinstance(least, float)
     return least ** (1 / ORDER[norm])
 
 
