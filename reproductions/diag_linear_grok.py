@@ -14,7 +14,7 @@ Departures and choices:
 5. The law u_k v_k = a² e^(−2λt) holds by construction in the reduction. It is therefore measured on the flow of all 2d parameters, at small d.
 6. How the switch moves with the initial scale is measured at small d over scales that gradient descent cannot reach.
 
-Run time on 2 cores: smoke 15 s, most of it compilation; default, which is the paper's setting, about 60 s.
+Run time on 2 cores: smoke 30 s, nearly all of it compilation; default, which is the paper's setting, 80 s.
 """
 
 from __future__ import annotations
@@ -508,6 +508,7 @@ def plot(config: Config, results: xr.Dataset) -> Figure:
         ylabel="cosine, relative margin", ylim=(-0.03, 1.18), xlabel="flow time $t$ (one unit: 100 steps of the paper)"
     )
     direction.legend(loc="center left")
+    accuracy.tick_params(labelbottom=False)
     for axes in (accuracy, direction):
         axes.set(xscale="log", xlim=(1, time[-1]))
         if math.isfinite(end):
