@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-import beartype
 import jax
 import jaxtyping
 import pytest
 
 jax.config.update("jax_enable_x64", True)
-jax.config.update("jax_numpy_rank_promotion", "raise")
-jax.config.update("jax_numpy_dtype_promotion", "strict")
 
-# With the numeric tower: an int is a float where one is asked for, as static type checkers have it.
-typechecker = beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))
-jaxtyping.install_import_hook(("grokjax", "theory"), f"{__name__}.typechecker")
+
+def asks_for_benchmarks(config):
+    return any("benchmarks" in argument for argument in config.args)
+
+
+def pytest_configure(config):
+    """Benchmarks run as a user's program does."""
+    if not asks_for_benchmarks(config):
+        jax.config.update("jax_numpy_rank_promotion", "raise")
+        jax.config.update("jax_numpy_dtype_promotion", "strict")
+        jaxtyping.install_import_hook(("grokjax", "theory"), "typechecking.typechecker")
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Benchmarks run when they are asked for by name."""
+    return True if collection_path.name == "benchmarks" and not asks_for_benchmarks(config) else None
 
 
 @pytest.fixture
