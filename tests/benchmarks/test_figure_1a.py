@@ -1,4 +1,4 @@
-"""Figure 1a at the paper's scale: the flow against gradient descent and against the memory bus, and the whole script."""
+"""Figure 1a at the paper's scale: the flow against gradient descent and the memory bus, and the whole script."""
 
 from __future__ import annotations
 
