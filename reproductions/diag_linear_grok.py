@@ -411,7 +411,7 @@ def claims(config: Config, results: xr.Dataset) -> list[experiment.Claim]:
                inapplicable=no_limit, note="Tolerance: that of the end point, of which the norm is the square root."),
         at_most("last_point", f"{PAPER}, figure 1a", "‖w − w*‖₁/‖w*‖₁ at the last time of the figure.",
                 predicted=1e-2, measured=r.last_distance.max() if decay else 0, kind="finding", inapplicable=no_limit,
-                note="The flow nears its limit like a power of 1/t."),
+                note="A coordinate outside the support of w* dies out at the rate 4(λ/2 − |G_k|), G = Xᵀ∂𝓛/∂f, which may be far below λ."),
         at_least("fits_at_once", f"{PAPER}, figure 1a", "Least train accuracy from t = 0.01 on, the first step of the paper.",
                  predicted=1, measured=r.train_accuracy.where(r.time >= 0.01).min(), kind="finding", inapplicable=not_separable),
         agrees("chance_before", f"{PAPER}, figure 1a", "Mean test accuracy through the kernel phase.",
