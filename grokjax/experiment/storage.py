@@ -89,9 +89,13 @@ def _replace(path: Path, write: Callable[[Path], Any]) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     for stale in path.parent.glob(f".{path.name}-*"):
-        process = int(stale.name.removeprefix(f".{path.name}-").split("-")[0])
-        if stale.name != path.resolve().name and not _alive(process):
-            shutil.rmtree(stale, ignore_errors=True) if stale.is_dir() and not stale.is_symlink() else stale.unlink()
+        process = stale.name.removeprefix(f".{path.name}-").partition("-")[0]
+        if stale.name == path.resolve().name or not process.isdigit() or _alive(int(process)):
+            continue
+        if stale.is_dir() and not stale.is_symlink():
+            shutil.rmtree(stale, ignore_errors=True)
+        else:
+            stale.unlink(missing_ok=True)
 
 
 def _finite(content: Any) -> Any:

@@ -122,6 +122,12 @@ def test_a_killed_write_leaves_the_old_file_and_the_next_one_cleans_up(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
 
 
+def test_hidden_files_of_others_are_left_alone(tmp_path):
+    (tmp_path / ".x.json-backup").touch()
+    write_json(tmp_path / "x.json", {"number": 0})
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".x.json-backup", "x.json"]
+
+
 def test_two_writers_killed_at_any_moment_leave_one_whole_version(tmp_path):
     path, source = tmp_path / "x.zarr", random.Random(0)
     write_results(path, version(-1))
