@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array
 
-__all__ = ["Scalar", "check_finite", "check_pairs", "is_concrete"]
+__all__ = ["Scalar", "check_depth", "check_finite", "check_pairs", "check_positive", "is_concrete"]
 
 # One real number: what may be traced, and vmapped over.
 Scalar = float | int | np.floating | np.integer | Array
@@ -35,3 +36,15 @@ def check_finite(name: str, array: Any) -> None:
     """Raise a ValueError if a concrete array holds NaN or infinity."""
     if is_concrete(array) and not bool(jnp.all(jnp.isfinite(array))):
         raise ValueError(f"{name} must be finite, got NaN or infinity")
+
+
+def check_positive(name: str, value: Any) -> None:
+    """Raise a ValueError if a concrete number is not positive and finite."""
+    if is_concrete(value) and not 0 < float(value) < math.inf:
+        raise ValueError(f"{name} must be positive and finite, got {value}")
+
+
+def check_depth(depth: Any) -> None:
+    """Raise a ValueError unless a diagonal network can have this depth."""
+    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 2:
+        raise ValueError(f"depth must be an integer of at least 2, got {depth!r}")

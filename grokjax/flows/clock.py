@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import Array
 
-from grokjax._checks import Scalar
+from grokjax._checks import Scalar, check_positive
 
 __all__ = ["Clock", "flow_clock", "log_clock", "scaled_clock"]
 
@@ -33,14 +33,14 @@ def flow_clock() -> Clock:
 
 def scaled_clock(rate: Scalar) -> Clock:
     """s = rate·t; with rate λ the readings are the scaled time τ = λt. The rate must be positive."""
-    _check_positive("rate", rate)
+    check_positive("rate", rate)
     rate = jnp.asarray(rate, float)
     return Clock(Partial(_divide, rate), Partial(_inverse, rate))
 
 
 def log_clock(unit: Scalar = 1.0) -> Clock:
     """s = log(1 + t/unit): linear in t up to about one `unit` > 0 of flow time, logarithmic beyond."""
-    _check_positive("unit", unit)
+    check_positive("unit", unit)
     unit = jnp.asarray(unit, float)
     return Clock(Partial(_exponential, unit), Partial(_exponential_rate, unit))
 
@@ -59,8 +59,3 @@ def _exponential(unit, s):
 
 def _exponential_rate(unit, s):
     return unit * jnp.exp(s)
-
-
-def _check_positive(name, value) -> None:
-    if isinstance(value, (int, float)) and not 0 < value < float("inf"):
-        raise ValueError(f"{name} must be positive and finite, got {value}")

@@ -12,7 +12,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, ArrayLike, PyTree
 
-from grokjax._checks import Scalar
+from grokjax._checks import Scalar, check_positive
 from grokjax.flows.field import Flow
 from grokjax.flows.solution import Solution, Statistics, Status, blank_unrecorded
 from grokjax.flows.tree import tree_as_float, tree_norm
@@ -54,8 +54,7 @@ def gradient_descent(
         raise ValueError(f"steps must be a non-empty array of integers, got shape {counts.shape}, dtype {counts.dtype}")
     if counts[0] < 0 or np.any(np.diff(counts) < 0):
         raise ValueError(f"steps must be non-negative and non-decreasing, got {counts.tolist()}")
-    if isinstance(learning_rate, (int, float)) and not 0 < learning_rate < float("inf"):
-        raise ValueError(f"learning_rate must be positive and finite, got {learning_rate}")
+    check_positive("learning_rate", learning_rate)
     initial = tree_as_float(initial)
     return _descend(flow, initial, jnp.asarray(counts), jnp.asarray(learning_rate, float), observe)
 

@@ -36,7 +36,7 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Shaped
 
-from grokjax._checks import Scalar, check_finite, check_pairs, is_concrete
+from grokjax._checks import Scalar, check_depth, check_finite, check_pairs, check_positive
 from grokjax.flows.field import Flow, checked_weight_decay
 from grokjax.flows.tree import tree_norm
 from grokjax.losses import Loss, logistic
@@ -86,15 +86,13 @@ def diagonal_flow(
     Raises:
         ValueError: if shapes do not match, there is no sample, numbers are not finite, or an argument is out of range.
     """
-    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 2:
-        raise ValueError(f"depth must be an integer of at least 2, got {depth!r}")
+    check_depth(depth)
     if jnp.ndim(inputs) != 2:
         raise ValueError(f"inputs must have shape (n, d), got {jnp.shape(inputs)}")
     check_pairs(inputs, labels)
     check_finite("inputs", inputs)
     check_finite("labels", labels)
-    if is_concrete(initial_norm) and not 0 < float(initial_norm) < math.inf:
-        raise ValueError(f"initial_norm must be positive and finite, got {initial_norm}")
+    check_positive("initial_norm", initial_norm)
     n, d = inputs.shape
     inputs = inputs if jnp.issubdtype(inputs.dtype, jnp.floating) else inputs.astype(jnp.float32)
     log_scale = jnp.log(jnp.asarray(initial_norm, float)) - 0.5 * math.log(2 * d)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from grokjax._checks import Scalar, is_concrete
+from grokjax._checks import Scalar, check_depth, check_positive
 from grokjax.models.base import Model
 
 __all__ = ["DiagonalParams", "diagonal_linear"]
@@ -42,15 +42,13 @@ def diagonal_linear(depth: int) -> Model:
     References:
         Lyu et al., arXiv 2311.18817, section 3.2.2 (L = 2).
     """
-    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 2:
-        raise ValueError(f"depth must be an integer of at least 2, got {depth!r}")
+    check_depth(depth)
 
     def init(key: PRNGKeyArray | None, dimension: int, initial_norm: Scalar, dtype=float) -> DiagonalParams:
         del key
         if dimension < 1:
             raise ValueError(f"dimension must be at least 1, got {dimension}")
-        if is_concrete(initial_norm) and not 0 < float(initial_norm) < math.inf:
-            raise ValueError(f"initial_norm must be positive and finite, got {initial_norm}")
+        check_positive("initial_norm", initial_norm)
         coordinate = jnp.asarray(initial_norm, dtype) / math.sqrt(2 * dimension)
         start = jnp.full(dimension, coordinate)
         return DiagonalParams(u=start, v=start)
