@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import wrightomega
 
+from theory._checks import check_degree, positive
+
 __all__ = ["diagonal_kernel_phase_end", "early_time", "kernel_phase_end", "kernel_phase_margin", "late_time"]
 
 Floats = NDArray[np.float64]
@@ -34,7 +36,7 @@ def early_time(alpha: ArrayLike, weight_decay: ArrayLike, c: ArrayLike) -> Float
     Raises:
         ValueError: if an argument is out of range.
     """
-    alpha, decay, c = _positive(alpha=alpha, weight_decay=weight_decay, c=c)
+    alpha, decay, c = positive(alpha=alpha, weight_decay=weight_decay, c=c)
     if np.any(c >= 1):
         raise ValueError(f"c must lie strictly between 0 and 1, got {c[c >= 1][0]}")
     return np.asarray((1 - c) / decay * np.log(alpha))
@@ -48,7 +50,7 @@ def late_time(alpha: ArrayLike, weight_decay: ArrayLike, c: ArrayLike) -> Floats
     Raises:
         ValueError: if an argument is out of range.
     """
-    alpha, decay, c = _positive(alpha=alpha, weight_decay=weight_decay, c=c)
+    alpha, decay, c = positive(alpha=alpha, weight_decay=weight_decay, c=c)
     return np.asarray((1 + c) / decay * np.log(alpha))
 
 
@@ -70,8 +72,8 @@ def kernel_phase_end(alpha: ArrayLike, weight_decay: ArrayLike, degree: int, off
     Raises:
         ValueError: if an argument is out of range.
     """
-    _check_degree(degree)
-    alpha, decay = _positive(alpha=alpha, weight_decay=weight_decay)
+    check_degree(degree)
+    alpha, decay = positive(alpha=alpha, weight_decay=weight_decay)
     log_alpha = np.log(alpha)
     log_a = 2 * (degree - 1) * log_alpha - np.log(decay)
     if np.any(log_a <= 1):
@@ -99,8 +101,8 @@ def kernel_phase_margin(scale: ArrayLike, weight_decay: ArrayLike, margin: Array
     Raises:
         ValueError: if an argument is out of range.
     """
-    _check_degree(degree)
-    s, decay, gamma = _positive(scale=scale, weight_decay=weight_decay, margin=margin)
+    check_degree(degree)
+    s, decay, gamma = positive(scale=scale, weight_decay=weight_decay, margin=margin)
     # ω(z) = W(e^z), which no scale overflows.
     return np.asarray(wrightomega(2 * np.log(gamma) + 2 * (degree - 1) * np.log(s) - np.log(decay * degree)))
 
@@ -135,22 +137,8 @@ def diagonal_kernel_phase_end(
         Derived here from Lyu et al., arXiv 2311.18817, section 3.1 (order of the late kernel-phase loss) and
         corollary 3.6.
     """
-    scale, decay, gamma, largest = _positive(scale=scale, weight_decay=weight_decay, margin=margin, largest=largest)
+    scale, decay, gamma, largest = positive(scale=scale, weight_decay=weight_decay, margin=margin, largest=largest)
     if not np.all(2 * gamma * largest > decay):
         raise ValueError(f"weight_decay must be below 2·margin·largest = {2 * gamma * largest}, got {decay}")
     output = np.log(2 * gamma * largest / decay)
     return np.asarray((np.log(scale) - 0.5 * np.log(largest * output / (2 * gamma))) / decay)
-
-
-def _check_degree(degree: int) -> None:
-    if degree < 2:
-        raise ValueError(f"degree must be at least 2, got {degree}")
-
-
-def _positive(**arguments: ArrayLike) -> list[Floats]:
-    arrays = [np.asarray(value, float) for value in arguments.values()]
-    for name, array in zip(arguments, arrays, strict=True):
-        wrong = ~((array > 0) & np.isfinite(array))
-        if np.any(wrong):
-            raise ValueError(f"{name} must be positive and finite, got {array[wrong][0]}")
-    return arrays
