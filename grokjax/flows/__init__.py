@@ -11,6 +11,7 @@ float64: call `jax.config.update("jax_enable_x64", True)` first.
 from grokjax.flows.clock import Clock, flow_clock, log_clock, scaled_clock
 from grokjax.flows.descent import gradient_descent
 from grokjax.flows.diagonal import DiagonalPoint, diagonal_flow
+from grokjax.flows.factorization import FactorizationPoint, factorization_flow
 from grokjax.flows.field import Flow, gradient_flow
 from grokjax.flows.implicit import stiff
 from grokjax.flows.integrate import solve
@@ -21,11 +22,13 @@ __all__ = [
     "RKC2",
     "Clock",
     "DiagonalPoint",
+    "FactorizationPoint",
     "Flow",
     "Solution",
     "Statistics",
     "Status",
     "diagonal_flow",
+    "factorization_flow",
     "flow_clock",
     "gradient_descent",
     "gradient_flow",
