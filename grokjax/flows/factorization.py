@@ -1,4 +1,4 @@
-"""The exact reduction of symmetric matrix factorisation W = UUᵀ − VVᵀ: integrate what training adds to the Gram matrices.
+"""The exact reduction of matrix factorisation W = UUᵀ − VVᵀ: integrate what training adds to the Gram matrices.
 
 With G the symmetric part of ∂𝓛/∂W the gradient flow reads U' = −2GU − λU, V' = +2GV − λV, so that the two Gram
 matrices close on themselves, whatever U and V are. Their start decays, C± e^(−2λt), and what is added to it,
