@@ -2,6 +2,7 @@
 
     max_margin    maximum L2- and L1-margin directions, with duality gap
     regularised   the t → ∞ point of the depth-2 flow at finite λ
+    nuclear_norm  minimum nuclear norm completion, and the t → ∞ point of matrix completion at finite λ
     kernel        NTK features, Gram matrix, kernel max-margin and min-norm predictors of any model
     time_scales   when the kernel phase ends
 
@@ -31,9 +32,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from theory import kernel, max_margin, regularised, time_scales
+    from theory import kernel, max_margin, nuclear_norm, regularised, time_scales
 
-__all__ = ["kernel", "max_margin", "regularised", "time_scales"]
+__all__ = ["kernel", "max_margin", "nuclear_norm", "regularised", "time_scales"]
 
 
 def __getattr__(name: str) -> ModuleType:
