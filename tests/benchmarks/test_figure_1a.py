@@ -40,7 +40,7 @@ def seconds_of(function, rounds=3):
 def test_flow_against_gradient_descent_and_the_memory_bus(benchmark, report, datasets):
     inputs, labels = datasets.train_inputs[0], datasets.train_labels[0]
     times = np.geomspace(1e-2, CONFIG.end_time, CONFIG.times)
-    flow = lambda: script.integrate_from_start(CONFIG, datasets, CONFIG.initial_norm, times, CONFIG.rtol)
+    flow = lambda: script.nets.integrate_from_start(CONFIG, datasets, CONFIG.initial_norm, times, CONFIG.rtol)
     solution = jax.block_until_ready(flow())
     benchmark.pedantic(lambda: jax.block_until_ready(flow()), rounds=3)
     seconds, evaluations = benchmark.stats.stats.min, int(solution.statistics.gradient_evaluations[0])
