@@ -10,7 +10,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array
 
-__all__ = ["Scalar", "check_depth", "check_finite", "check_pairs", "check_positive", "is_concrete"]
+__all__ = ["Scalar", "check_depth", "check_finite", "check_integer", "check_pairs", "check_positive", "is_concrete"]
 
 # One real number: what may be traced, and vmapped over.
 Scalar = float | int | np.floating | np.integer | Array
@@ -34,7 +34,8 @@ def check_pairs(inputs: Any, labels: Any) -> None:
 
 def check_finite(name: str, array: Any) -> None:
     """Raise a ValueError if a concrete array holds NaN or infinity."""
-    if is_concrete(array) and not bool(jnp.all(jnp.isfinite(array))):
+    # In NumPy: while something else is traced, JAX would trace this as well.
+    if is_concrete(array) and not np.all(np.isfinite(np.asarray(array))):
         raise ValueError(f"{name} must be finite, got NaN or infinity")
 
 
@@ -44,7 +45,12 @@ def check_positive(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be positive and finite, got {value}")
 
 
+def check_integer(name: str, value: Any, least: int = 1) -> None:
+    """Raise a ValueError unless a static size is an integer of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+
+
 def check_depth(depth: Any) -> None:
     """Raise a ValueError unless a diagonal network can have this depth."""
-    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 2:
-        raise ValueError(f"depth must be an integer of at least 2, got {depth!r}")
+    check_integer("depth", depth, 2)

@@ -1,6 +1,24 @@
 """Homogeneous models as NamedTuples of pure functions, written for one sample; the caller vmaps."""
 
+from grokjax.models.antisymmetric import AntisymmetricParams, antisymmetric
 from grokjax.models.base import Model
 from grokjax.models.diagonal import DiagonalParams, diagonal_linear
+from grokjax.models.factorization import FactorizationParams, matrix_factorization, product_matrix
+from grokjax.models.linearized import linearized
+from grokjax.models.mlp import mlp
+from grokjax.models.two_layer import TwoLayerParams, two_layer
 
-__all__ = ["DiagonalParams", "Model", "diagonal_linear"]
+__all__ = [
+    "AntisymmetricParams",
+    "DiagonalParams",
+    "FactorizationParams",
+    "Model",
+    "TwoLayerParams",
+    "antisymmetric",
+    "diagonal_linear",
+    "linearized",
+    "matrix_factorization",
+    "mlp",
+    "product_matrix",
+    "two_layer",
+]
