@@ -1,6 +1,34 @@
-"""What is read off parameters and curves: directions and margins of linear predictors, and the time of a transition."""
+"""What is read off parameters and curves: margins, KKT residuals, tangent kernels, and the time of a transition."""
 
+from grokjax.analysis.kkt import InterpolationKKT, MarginKKT, interpolation_kkt, margin_kkt
 from grokjax.analysis.linear import TestCurves, cosine, normalised_margin, streamed_test
-from grokjax.analysis.transition import crossing_time
+from grokjax.analysis.ntk import empirical_ntk, kernel_alignment, kernel_distance, kernel_drift
+from grokjax.analysis.transition import (
+    SwitchStatistics,
+    Transition,
+    crossing_time,
+    departure_time,
+    find_transition,
+    switch_statistics,
+)
 
-__all__ = ["TestCurves", "cosine", "crossing_time", "normalised_margin", "streamed_test"]
+__all__ = [
+    "InterpolationKKT",
+    "MarginKKT",
+    "SwitchStatistics",
+    "TestCurves",
+    "Transition",
+    "cosine",
+    "crossing_time",
+    "departure_time",
+    "empirical_ntk",
+    "find_transition",
+    "interpolation_kkt",
+    "kernel_alignment",
+    "kernel_distance",
+    "kernel_drift",
+    "margin_kkt",
+    "normalised_margin",
+    "streamed_test",
+    "switch_statistics",
+]
