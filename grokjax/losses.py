@@ -29,6 +29,7 @@ __all__ = [
     "exponential",
     "log_empirical_risk",
     "logistic",
+    "multiclass_accuracy",
     "squared",
 ]
 
@@ -80,6 +81,18 @@ def log_empirical_risk(
 def accuracy(outputs: Float[Array, "*batch n"], labels: Shaped[Array, " n"]) -> Float[Array, "*batch"]:
     """Fraction in [0, 1] of samples whose output has the sign of its ±1 label; a zero margin counts ½."""
     return 0.5 * (1 + jnp.sign(outputs) @ jnp.sign(labels).astype(outputs.dtype) / labels.shape[-1])
+
+
+def multiclass_accuracy(
+    logits: Float[Array, "*batch n classes"], labels: Shaped[Array, " n"]
+) -> Float[Array, "*batch"]:
+    """Fraction in [0, 1] of samples whose label has the largest logit; a tie for the largest counts ½."""
+    classes = jnp.arange(logits.shape[-1], dtype=labels.dtype)
+    right = classes == labels[:, None]
+    # Comparisons, not differences: of two infinite logits these are NaN.
+    own = jnp.max(jnp.where(right, logits, -jnp.inf), axis=-1)
+    best_other = jnp.max(jnp.where(right, -jnp.inf, logits), axis=-1)
+    return jnp.mean((own > best_other).astype(logits.dtype) + 0.5 * (own == best_other).astype(logits.dtype), axis=-1)
 
 
 def _mean_loss(apply, value, inputs, labels, params):

@@ -175,3 +175,15 @@ def test_data_that_do_not_pair_are_refused(risk, inputs, labels, name):
 def test_accuracy_counts_a_zero_margin_as_half():
     outputs, labels = jnp.asarray([[3.0, -1e-300, 0.0, 2.0], [0.0, 0.0, 0.0, 0.0]]), jnp.asarray([1, -1, 1, -1])
     assert losses.accuracy(outputs, labels).tolist() == [(1 + 1 + 0.5 + 0) / 4, 0.5]
+
+
+def test_multiclass_accuracy_counts_a_tie_for_the_largest_logit_as_half():
+    logits = jnp.asarray([[3.0, 1.0, 2.0], [0.0, 0.0, 0.0], [5.0, 5.0, 6.0], [-jnp.inf, 1.0, 0.0]])
+    assert losses.multiclass_accuracy(logits, jnp.asarray([0, 1, 2, 0])).tolist() == (1 + 0.5 + 1 + 0) / 4
+
+
+def test_multiclass_accuracy_is_the_share_of_right_largest_logits(key):
+    logits = jax.random.normal(key, (5, 200, 7))
+    labels = jax.random.randint(key, (200,), 0, 7)
+    right = np.argmax(logits, axis=-1) == np.asarray(labels)
+    np.testing.assert_allclose(losses.multiclass_accuracy(logits, labels), right.mean(axis=-1), rtol=1e-14)

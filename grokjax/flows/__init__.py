@@ -15,6 +15,7 @@ from grokjax.flows.factorization import FactorizationPoint, factorization_flow
 from grokjax.flows.field import Flow, gradient_flow
 from grokjax.flows.implicit import stiff
 from grokjax.flows.integrate import solve
+from grokjax.flows.log_time import LogTimePoint, log_time_flow
 from grokjax.flows.rkc import RKC2, rkc2_stability_interval
 from grokjax.flows.solution import Solution, Statistics, Status
 
@@ -24,6 +25,7 @@ __all__ = [
     "DiagonalPoint",
     "FactorizationPoint",
     "Flow",
+    "LogTimePoint",
     "Solution",
     "Statistics",
     "Status",
@@ -33,6 +35,7 @@ __all__ = [
     "gradient_descent",
     "gradient_flow",
     "log_clock",
+    "log_time_flow",
     "rkc2_stability_interval",
     "scaled_clock",
     "solve",
