@@ -3,8 +3,11 @@
     max_margin    maximum L2- and L1-margin directions, with duality gap
     regularised   the t → ∞ point of the depth-2 flow at finite λ
     nuclear_norm  minimum nuclear norm completion, and the t → ∞ point of matrix completion at finite λ
+    min_norm      least L2, L1 and kernel norm among interpolants, with duality gap
     kernel        NTK features, Gram matrix, kernel max-margin and min-norm predictors of any model
     time_scales   when the kernel phase ends
+    kernel_phase  bounds on the loss while it lasts, and the late course of the loss
+    generalization  bounds on test errors, and sample sizes
 
 Predictors work in float64. Those that take arrays only use NumPy and SciPy, whatever the state of JAX; `kernel`
 differentiates a JAX model and works in the precision of its parameters.
@@ -21,6 +24,11 @@ Notation, paper symbol ↔ name in code (Lyu et al., arXiv 2311.18817):
     T_c^−, T_c^+ early_time, late_time ((1 ∓ c)/λ) log α
     T_max        kernel_phase_end      end of the kernel phase, lemma C.5
     A            (no name)             α^(2(L−1))/λ
+    Z(α)         normaliser            of `kernel_phase`, by which theorem 3.4 divides the outputs
+    ν            least_eigenvalue      of the NTK Gram matrix, appendix D
+    G            feature_norm          largest gradient norm near θ̄, appendix C
+    δ            drift                 (e^(λt)/α)θ − θ̄
+    μ            coherence             of the factor of X*, theorem 3.12
     𝓛, 𝓛_λ       train_loss, objective without and with weight decay
     τ            scaled time           λt
 """
@@ -32,9 +40,27 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from theory import kernel, max_margin, nuclear_norm, regularised, time_scales
+    from theory import (
+        generalization,
+        kernel,
+        kernel_phase,
+        max_margin,
+        min_norm,
+        nuclear_norm,
+        regularised,
+        time_scales,
+    )
 
-__all__ = ["kernel", "max_margin", "nuclear_norm", "regularised", "time_scales"]
+__all__ = [
+    "generalization",
+    "kernel",
+    "kernel_phase",
+    "max_margin",
+    "min_norm",
+    "nuclear_norm",
+    "regularised",
+    "time_scales",
+]
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -14,14 +14,16 @@ __all__ = ["SpdSolver", "checked_data", "checked_signs", "weighted_gram"]
 _SLICE = 8192
 
 
-def checked_data(inputs: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Inputs (n, d) and labels (n,) as finite float64 arrays, or a ValueError that says what is wrong."""
+def checked_data(
+    inputs: ArrayLike, labels: ArrayLike, names: tuple[str, str] = ("inputs", "labels")
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Inputs (n, d) and labels (n,) as finite float64 arrays, or a ValueError that says, by name, what is wrong."""
     x, y = np.asarray(inputs, np.float64), np.asarray(labels, np.float64)
     if x.ndim != 2 or 0 in x.shape:
-        raise ValueError(f"inputs must have shape (n, d) with n, d ≥ 1, got {x.shape}")
+        raise ValueError(f"{names[0]} must have shape (n, d) with n, d ≥ 1, got {x.shape}")
     if y.shape != (x.shape[0],):
-        raise ValueError(f"labels must have shape ({x.shape[0]},), one per sample, got {y.shape}")
-    for name, array in (("inputs", x), ("labels", y)):
+        raise ValueError(f"{names[1]} must have shape ({x.shape[0]},), one per sample, got {y.shape}")
+    for name, array in zip(names, (x, y), strict=True):
         if not np.all(np.isfinite(array)):
             raise ValueError(f"{name} must be finite, got {array[~np.isfinite(array)][0]}")
     return x, y

@@ -7,7 +7,8 @@ JJᵀ is made of n of each.
     (K1)  min ½‖h‖²  s.t.  y_i ⟨∇f(θ₀; x_i), h⟩ ≥ 1     `max_margin`, the early classifier of theorem 3.4
     (K2)  min ½‖h‖²  s.t.  ⟨∇f(θ₀; x_i), h⟩ = y_i       `min_norm`, the early interpolant of theorem 3.9
 
-Both solve with the n×n Gram matrix once, and return h with a function that evaluates ⟨∇f(θ₀; x), h⟩ anywhere.
+Both solve with the n×n Gram matrix once, and return h with a function that evaluates ⟨∇f(θ₀; x), h⟩ anywhere. For a
+Gram matrix at hand, without a model, there is `min_norm.kernel`.
 
 References:
     Lyu et al., arXiv 2311.18817, section 3.2 and theorems 3.4, 3.9.
