@@ -137,6 +137,21 @@ def test_bad_input_to_the_diagonal_network_is_one_line_and_status_2(diagonal, tm
     assert told in line
 
 
+@pytest.mark.parametrize("flag", ["gap", "sweep-gap"])
+def test_a_gap_between_classes_must_not_be_negative(tmp_path, capsys, flag):
+    misgrok = load(ROOT / "reproductions" / "diag_linear_misgrok.py").EXPERIMENT
+    assert experiment.main(misgrok, [f"--{flag}=-1", "--out", str(tmp_path / "out")]) == 2
+    assert f"{flag.replace('-', '_')} must be finite and at least 0, got -1.0" in capsys.readouterr().err
+
+
+def test_the_accuracy_at_a_cosine_is_that_of_points_drawn_one_by_one():
+    misgrok = load(ROOT / "reproductions" / "diag_linear_misgrok.py")
+    gap, size, cosine = 1.5, 200_000, np.array([-0.9, 0.0, 0.3, 0.999])
+    s, rest = np.random.default_rng(0).standard_normal((2, size, 1))
+    right = cosine * (np.abs(s) + gap / 2) + np.sqrt(1 - cosine**2) * rest > 0
+    assert np.all(np.abs(right.mean(axis=0) - misgrok.accuracy_at(cosine, gap)) <= 4 * 0.5 / np.sqrt(size))
+
+
 def test_a_folder_that_cannot_be_written_stops_a_script_before_its_work(tmp_path):
     (tmp_path / "file").touch()
     ended = run_script(ROOT / "reproductions" / "diag_linear_grok.py", "--out", tmp_path / "file")
