@@ -88,10 +88,10 @@ def multiclass_accuracy(
 ) -> Float[Array, "*batch"]:
     """Fraction in [0, 1] of samples whose label has the largest logit; a tie for the largest counts ½."""
     classes = jnp.arange(logits.shape[-1], dtype=labels.dtype)
-    right = classes == labels[:, None]
+    right = jnp.broadcast_to(classes[None, :] == labels[:, None], logits.shape)
+    own = jnp.max(logits, axis=-1, where=right, initial=-jnp.inf)
+    best_other = jnp.max(logits, axis=-1, where=~right, initial=-jnp.inf)
     # Comparisons, not differences: of two infinite logits these are NaN.
-    own = jnp.max(jnp.where(right, logits, -jnp.inf), axis=-1)
-    best_other = jnp.max(jnp.where(right, -jnp.inf, logits), axis=-1)
     return jnp.mean((own > best_other).astype(logits.dtype) + 0.5 * (own == best_other).astype(logits.dtype), axis=-1)
 
 

@@ -44,7 +44,7 @@ def log_time_flow(
 
     Args:
         log_objective: log 𝓛, `params -> scalar`; `losses.log_empirical_risk` makes one that outlives 𝓛 itself.
-        params: θ at the start, in the precision in which the gradient is wanted.
+        params: θ at the start.
         start_time: t > 0 at the start.
 
     Returns:
@@ -65,7 +65,7 @@ def log_time_flow(
 def _field(log_objective, s, point):
     del s
     value, gradient = jax.value_and_grad(log_objective)(point.params)
-    pace = jnp.exp(-value.astype(point.log_time.dtype) - point.log_time)
+    pace = jnp.exp(-value - point.log_time)
     return LogTimePoint(jax.tree.map(jnp.negative, gradient), pace)
 
 

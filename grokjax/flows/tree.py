@@ -15,14 +15,11 @@ __all__ = ["tree_as_float", "tree_axpy", "tree_irregular_like", "tree_norm"]
 
 
 def tree_norm(tree: PyTree[Array]) -> Array:
-    """The 2-norm of all leaves together, in the widest of their precisions, also where squares of the entries would leave
-    the floating-point range."""
-    leaves = jax.tree.leaves(tree)
-    dtype = max((x.dtype for x in leaves), key=lambda kind: jnp.finfo(kind).bits)
-    largest = jnp.stack([jnp.max(jnp.abs(x), initial=0).astype(dtype) for x in leaves]).max()
+    """The 2-norm of all leaves together, also where squares of the entries would leave the floating-point range."""
+    largest = jax.tree.reduce(jnp.maximum, jax.tree.map(lambda x: jnp.max(jnp.abs(x), initial=0), tree))
     scale = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
-    squares = jnp.stack([jnp.sum(jnp.square(x / scale.astype(x.dtype))).astype(dtype) for x in leaves])
-    return scale * jnp.sqrt(jnp.sum(squares))
+    squares = jax.tree.map(lambda x: jnp.sum(jnp.square(x / scale.astype(x.dtype))), tree)
+    return scale * jnp.sqrt(jax.tree.reduce(jnp.add, squares))
 
 
 def tree_as_float(tree: PyTree) -> PyTree[Array]:

@@ -25,12 +25,6 @@ def test_the_norm_of_nothing_is_zero_and_of_nan_and_infinity_is_not_finite():
     assert np.isinf(tree_norm({"a": jnp.asarray([1.0, jnp.inf])}))
 
 
-def test_the_norm_of_mixed_precisions_is_in_the_widest():
-    norm = tree_norm({"a": jnp.asarray([3.0], jnp.float32), "b": jnp.asarray([4.0])})
-    assert norm.dtype == jnp.float64
-    assert norm == 5
-
-
 def test_axpy_keeps_the_precision_of_y():
     result = tree_axpy(jnp.asarray(2.0), {"x": jnp.ones(2, jnp.float32)}, {"x": jnp.ones(2, jnp.float32)})
     assert result["x"].dtype == jnp.float32
