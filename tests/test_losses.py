@@ -185,5 +185,5 @@ def test_multiclass_accuracy_counts_a_tie_for_the_largest_logit_as_half():
 def test_multiclass_accuracy_is_the_share_of_right_largest_logits(key):
     logits = jax.random.normal(key, (5, 200, 7))
     labels = jax.random.randint(key, (200,), 0, 7)
-    right = np.argmax(logits, axis=-1) == np.asarray(labels)
+    right = np.argmax(np.asarray(logits), axis=-1) == np.asarray(labels)
     np.testing.assert_allclose(losses.multiclass_accuracy(logits, labels), right.mean(axis=-1), rtol=1e-14)
