@@ -7,6 +7,7 @@
     kernel        NTK features, Gram matrix, kernel max-margin and min-norm predictors of any model
     time_scales   when the kernel phase ends
     kernel_phase  bounds on the loss while it lasts, and the late course of the loss
+    balance       outputs in the kernel phase, where growth balances decay, at finite α and λ
     generalization  bounds on test errors, and sample sizes
 
 Predictors work in float64. Those that take arrays only use NumPy and SciPy, whatever the state of JAX; `kernel`
@@ -41,6 +42,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from theory import (
+        balance,
         generalization,
         kernel,
         kernel_phase,
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "balance",
     "generalization",
     "kernel",
     "kernel_phase",
