@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
@@ -75,8 +76,9 @@ def factorization_flow(
     if jnp.ndim(u) != 2 or jnp.ndim(v) != 2 or len(u) != len(v):
         raise ValueError(f"u and v must be matrices with d rows each, got shapes {jnp.shape(u)} and {jnp.shape(v)}")
     size = len(u)
-    if is_concrete(indices) and not bool(jnp.all((indices >= 0) & (indices < size))):
-        raise ValueError(f"indices must lie in 0..{size - 1}, got {int(jnp.min(indices))}..{int(jnp.max(indices))}")
+    # In NumPy, because under jit JAX traces what it does even to constants.
+    if is_concrete(indices) and not np.all((np.asarray(indices) >= 0) & (np.asarray(indices) < size)):
+        raise ValueError(f"indices must lie in 0..{size - 1}, got {np.min(indices)}..{np.max(indices)}")
     for name, array in (("values", values), ("u", u), ("v", v)):
         check_finite(name, array)
     starts = u.astype(float) @ u.T.astype(float), v.astype(float) @ v.T.astype(float)
