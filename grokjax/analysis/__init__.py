@@ -1,6 +1,6 @@
 """What is read off parameters and curves: margins, KKT residuals, tangent kernels, and the time of a transition."""
 
-from grokjax.analysis.kkt import InterpolationKKT, MarginKKT, interpolation_kkt, margin_kkt
+from grokjax.analysis.kkt import InterpolationKKT, MarginKKT, averaged_stationarity, interpolation_kkt, margin_kkt
 from grokjax.analysis.linear import TestCurves, cosine, normalised_margin, streamed_test
 from grokjax.analysis.ntk import empirical_ntk, kernel_alignment, kernel_distance, kernel_drift
 from grokjax.analysis.transition import (
@@ -18,6 +18,7 @@ __all__ = [
     "SwitchStatistics",
     "TestCurves",
     "Transition",
+    "averaged_stationarity",
     "cosine",
     "crossing_time",
     "departure_time",

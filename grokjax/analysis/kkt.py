@@ -5,7 +5,7 @@
 
 At a KKT point θ is a combination of the gradients of the constraints, in (R1) with multipliers that are not negative
 and vanish on slack constraints. Of several classes, (R1) asks f_y(θ; x_i) − f_j(θ; x_i) ≥ 1 for every j other than the
-label y. All residuals are relative, without units. Both functions may run under jit and vmap, and in the `observe` of
+label y. All residuals are relative, without units. These two may run under jit and vmap, and in the `observe` of
 a flow.
 
 References:
@@ -26,7 +26,7 @@ from grokjax.analysis.ntk import empirical_ntk
 from grokjax.flows.tree import tree_axpy, tree_norm
 from grokjax.losses import Loss
 
-__all__ = ["InterpolationKKT", "MarginKKT", "interpolation_kkt", "margin_kkt"]
+__all__ = ["InterpolationKKT", "MarginKKT", "averaged_stationarity", "interpolation_kkt", "margin_kkt"]
 
 # Eigenvalues of the Gram matrix below this multiple of n·ε·(largest) count as zero.
 _RANK = 10.0
@@ -143,6 +143,40 @@ def margin_kkt(
         margin=jnp.sign(least) * (root / norm) ** degree,
         multipliers=or_nan(along * (norm / slope) * root ** (degree - 2) * weights),
     )
+
+
+def averaged_stationarity(scaled_times: Float[Array, " T"], params: PyTree) -> Float[Array, " {T}-1"]:
+    """Stationarity of θ against the gradient averaged over a stretch of the flow, from points of the flow alone.
+
+        −(mean of ∇𝓛)/λ = (mean of θ) + Δθ/Δτ,  τ = λt       ε = sin∠(mean of θ, −mean of ∇𝓛)
+
+    Where f is not differentiable, as a ReLU network late in training, the flow slides along kinks: the gradient jumps
+    from side to side and is nowhere near θ, while θ rests. A generalised derivative is a mean of the gradients nearby;
+    the mean in time is one. The stretch must be long against the jumps and short against 1/λ.
+
+    Args:
+        scaled_times: τ = λt of the points, increasing, shape (T,).
+        params: θ at those times, a pytree with T along the first axis of each leaf.
+
+    Returns:
+        ε in [0, 1] of each of the T − 1 stretches; 1 also where the mean gradient points away from −θ.
+
+    References:
+        Lyu et al., arXiv 2311.18817, theorem 3.5, which assumes C²; Clarke's generalised gradient in Lyu and Li,
+        arXiv 1906.05890, section 4.
+    """
+    spacing = jnp.diff(jnp.asarray(scaled_times, float))
+    middle = jax.tree.map(lambda x: 0.5 * (x[1:] + x[:-1]), params)
+
+    def descent(x, mean):
+        return mean + (x[1:] - x[:-1]) / spacing.reshape(-1, *[1] * (x.ndim - 1)).astype(x.dtype)
+
+    def sine(mean, slope):
+        (_, unit), (_, steepest) = _normalised(mean), _normalised(slope)
+        along = jnp.maximum(_dot(unit, steepest), 0)
+        return tree_norm(tree_axpy(-along, steepest, unit))
+
+    return jax.vmap(sine)(middle, jax.tree.map(descent, params, middle))
 
 
 def interpolation_kkt(

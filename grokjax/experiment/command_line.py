@@ -38,7 +38,10 @@ _BAD_INPUT, _INTERRUPTED = 2, 130
 
 
 class Part(NamedTuple):
-    """A finished part of a run: its name, its share of the whole time in [0, 1], and its variables."""
+    """A finished part of a run: its name, its share of the whole time in [0, 1], and its variables.
+
+    Parts may share variables, each with its own labels along a dimension that has labels.
+    """
 
     name: str
     share: float
@@ -173,7 +176,9 @@ def _merged(parts: list[Part], options: _Options) -> xarray.Dataset:
     import jax
     import xarray
 
-    merged = xarray.merge([part.results for part in parts], combine_attrs="drop_conflicts")
+    merged = xarray.merge(
+        [part.results for part in parts], compat="no_conflicts", join="outer", combine_attrs="drop_conflicts"
+    )
     device = jax.devices()[0]
     merged.attrs.update(
         config=dataclasses.asdict(options.config),

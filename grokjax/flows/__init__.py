@@ -18,6 +18,7 @@ from grokjax.flows.integrate import solve
 from grokjax.flows.log_time import LogTimePoint, log_time_flow
 from grokjax.flows.rkc import RKC2, rkc2_stability_interval
 from grokjax.flows.solution import Solution, Statistics, Status
+from grokjax.flows.tree import tree_norm
 
 __all__ = [
     "RKC2",
@@ -40,4 +41,5 @@ __all__ = [
     "scaled_clock",
     "solve",
     "stiff",
+    "tree_norm",
 ]

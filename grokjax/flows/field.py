@@ -34,12 +34,20 @@ class Flow(NamedTuple):
     size: Callable[[PyTree], Array]
 
 
-def gradient_flow(objective: Callable[[PyTree], Array], weight_decay: Scalar = 0.0) -> Flow:
+def gradient_flow(
+    objective: Callable[[PyTree], Array],
+    weight_decay: Scalar = 0.0,
+    *,
+    size: Callable[[PyTree], Array] = tree_norm,
+) -> Flow:
     """The gradient flow θ' = −∇𝓛(θ) − λθ.
 
     Args:
         objective: 𝓛, `params -> scalar`; `losses.empirical_risk` makes one from a model and data.
         weight_decay: λ ≥ 0, in units of 1/time; it multiplies ‖θ‖²/2 (coupled decay, not AdamW's).
+        size: `params -> scalar`, what the tolerance `rtol` of `solve` is relative to; the norm of all parameters. Where
+            outputs hang on a layer much smaller than the others, as on a last layer that starts at zero, the norm of
+            the smallest layer.
 
     Returns:
         A `Flow` whose state is the parameters themselves.
@@ -54,7 +62,7 @@ def gradient_flow(objective: Callable[[PyTree], Array], weight_decay: Scalar = 0
         raise ValueError(f"objective must be callable as objective(params), got {type(objective).__name__}")
     objective = objective if isinstance(objective, Partial) else Partial(objective)
     field = Partial(_descend, objective, checked_weight_decay(weight_decay))
-    return Flow(field, Partial(_identity), Partial(tree_norm))
+    return Flow(field, Partial(_identity), Partial(size))
 
 
 def checked_weight_decay(weight_decay: Scalar) -> Array:
