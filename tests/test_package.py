@@ -16,10 +16,13 @@ import jax
 import pytest
 
 ROOT = Path(__file__).parents[1]
+# Notebooks hold theory against simulation and so import both; they run when read. `theory/test_proofs.py` runs them.
+NOTEBOOKS = ROOT / "theory" / "proofs"
 MODULES = [
     str(path.relative_to(ROOT).with_suffix("")).replace("/", ".").removesuffix(".__init__")
     for package in ("grokjax", "theory")
     for path in sorted((ROOT / package).rglob("*.py"))
+    if path.parent != NOTEBOOKS
 ]
 PUBLIC = [name for name in MODULES if not any(part.startswith("_") for part in name.split("."))]
 
@@ -42,6 +45,11 @@ def imports(name):
 def test_simulation_and_prediction_do_not_import_each_other(name):
     other = {"grokjax": "theory", "theory": "grokjax"}[name.partition(".")[0]]
     assert {other, "reproductions", "tests"}.isdisjoint(imports(name))
+
+
+def test_no_module_imports_a_notebook():
+    sources = [Path(inspect.getfile(importlib.import_module(name))).read_text(encoding="utf-8") for name in MODULES]
+    assert not any("theory.proofs" in source or "import proofs" in source for source in sources)
 
 
 def loaded_by(statement):
