@@ -48,7 +48,9 @@ def integrate(flow, start, times, rtol):
 
 def reduced(alpha, decay, times, rtol=1e-6):
     start = alpha * jnp.eye(D)
-    return integrate(*grokjax.flows.factorization_flow(indices, values, start, start, weight_decay=decay), times, rtol)
+    return integrate(
+        *grokjax.flows.factorization_flow(task.indices, task.values, start, start, weight_decay=decay), times, rtol
+    )
 
 
 # %% [markdown]
@@ -157,17 +159,14 @@ assert np.all(np.abs(np.log(loss / predicted))[done] <= (2 * x**2 + N * DECAY / 
 # $VV^\top=W_-$, the positive and the negative part. Weight decay on the factors is the penalty $\frac\lambda2\|W\|_*$.
 
 # %%
-generator = np.random.default_rng(0)
-excess = []
-for _ in range(100):
-    a, b = generator.normal(size=(2, D, D))
-    w = a @ a.T - b @ b.T
-    excess.append(np.sum(a**2) + np.sum(b**2) - np.linalg.norm(w, "nuc"))
-assert min(excess) > 0
-values_w, vectors = np.linalg.eigh(w)
+a, b = np.random.default_rng(0).normal(size=(2, 100, D, D))
+w = a @ np.swapaxes(a, 1, 2) - b @ np.swapaxes(b, 1, 2)
+nuclear = np.sum(np.abs(np.linalg.eigvalsh(w)), axis=1)
+assert np.all(norms(a) ** 2 + norms(b) ** 2 > nuclear)
+values_w, vectors = np.linalg.eigh(w[0])
 parts = [vectors * np.sqrt(np.maximum(sign * values_w, 0)) for sign in (1, -1)]
-np.testing.assert_allclose(parts[0] @ parts[0].T - parts[1] @ parts[1].T, w, atol=1e-12 * np.linalg.norm(w))
-np.testing.assert_allclose(sum(np.sum(part**2) for part in parts), np.linalg.norm(w, "nuc"))
+np.testing.assert_allclose(parts[0] @ parts[0].T - parts[1] @ parts[1].T, w[0], atol=1e-12 * nuclear[0])
+np.testing.assert_allclose(sum(np.sum(part**2) for part in parts), nuclear[0])
 
 # %% [markdown]
 # What is left is $\min_W\mathcal L+\frac\lambda2\|W\|_*$, which is convex, and a stationary point of the flow says of it
