@@ -69,7 +69,7 @@ def reduced(alpha, decay, times, rtol=1e-6):
 
 # %%
 start = models.FactorizationParams(ALPHA * jnp.eye(D), ALPHA * jnp.eye(D))
-raw = integrate(grokjax.flows.gradient_flow(mean_square, DECAY), start, tau / DECAY, 1e-8)
+raw = integrate(grokjax.flows.gradient_flow(mean_square, DECAY), start, tau / DECAY, 1e-7)
 point = reduced(ALPHA, DECAY, tau / DECAY)
 square = norms(raw.u) ** 2 + norms(raw.v) ** 2
 conserved = np.swapaxes(raw.u, 1, 2) @ raw.v
