@@ -213,19 +213,19 @@ def plot(config: Any, results: xr.Dataset) -> Figure:
     time = shown.time.values
     end = float(r.predicted_kernel_phase_end) if decay > 0 else math.nan
 
-    loss.plot(time, shown.train_loss, color=colours["blue"], label="train loss", **marks)
-    loss.plot(time, shown.test_loss, color=colours["orange"], label="test loss", **marks)
+    loss.plot(time, shown.train_loss, color=colours["blue"], label="train", **marks)
+    loss.plot(time, shown.test_loss, color=colours["orange"], label="test", **marks)
     loss.axhline(float(r.plateau_prediction), color=colours["orange"], label=r"zeros off $\Omega\cup\Omega^T$ (theory)")
     if decay > 0:
         loss.axhline(
-            float(r.regularised_test_loss), color=colours["orange"], ls="--", label=r"test loss, $t\to\infty$ (theory)"
+            float(r.regularised_test_loss), color=colours["orange"], ls="--", label=r"test, $t\to\infty$ (theory)"
         )
         loss.axhline(
-            float(r.regularised_train_loss), color=colours["blue"], ls="--", label=r"train loss, $t\to\infty$ (theory)"
+            float(r.regularised_train_loss), color=colours["blue"], ls="--", label=r"train, $t\to\infty$ (theory)"
         )
     least = max(float(shown.train_loss.min()), 1e-30)
     loss.set(ylabel="mean squared error", yscale="log", ylim=(1e-5 * least, 10 * float(shown.test_loss.max())))
-    loss.legend(loc="lower left", ncols=2)
+    loss.legend(loc="lower left", ncols=2, handlelength=1.2, columnspacing=0.8)
 
     norm.plot(time, shown.parameter_norm, color=colours["green"], label=r"parameter norm $\|\theta\|$", **marks)
     norm.plot(time, config.alpha * math.sqrt(2 * config.size) * np.exp(-decay * time), color=colours["black"],
