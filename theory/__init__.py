@@ -9,7 +9,7 @@
     kernel_phase  bounds on the loss while it lasts, and the late course of the loss
     balance       outputs in the kernel phase, where growth balances decay, at finite α and λ
     generalization  bounds on test errors, and sample sizes
-    proofs/       notebooks that assert each inequality of the proofs along a flow; not a package, and nothing imports them
+    proofs/       notebooks that assert each inequality of the proofs along a flow; not to be imported
 
 Predictors work in float64. Those that take arrays only use NumPy and SciPy, whatever the state of JAX; `kernel`
 differentiates a JAX model and works in the precision of its parameters.
