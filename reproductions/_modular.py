@@ -27,7 +27,32 @@ def modular_task(key: jax.Array, modulus: int, train_fraction: float, width: int
     """The task and its network, two concatenated one-hot vectors in and a logit for each number out."""
     network = gj.models.two_layer(width, 2 * modulus, modulus, activation)
     return Task(
-        network._replace(apply=Partial(_mixed, Partial(network.apply))), gj.data.modular_addition(key, modulus, train_fraction)
+        network._replace(apply=Partial(_mixed, Partial(network.apply))),
+        gj.data.modular_addition(key, modulus, train_fraction),
+    )
+
+
+def seeded(
+    seed: int, modulus: int, train_fraction: float, width: int, last_layer: str, scale: float
+) -> tuple[Task, gj.models.TwoLayerParams]:
+    """Task and initial weights of a seed; the same first layer and the same pairs for every scale and last layer."""
+    key_data, key_weights = jax.random.split(jax.random.key(seed))
+    task = modular_task(key_data, modulus, train_fraction, width)
+    return task, task.model.init(key_weights, scale, last_layer)
+
+
+@jax.jit
+def solve(task_flow: gj.flows.Flow, initial, readings, clock, observe, rtol) -> gj.flows.Solution:
+    """One run; new weights, λ, times and tolerances compile nothing."""
+    return gj.flows.solve(
+        task_flow,
+        initial,
+        readings,
+        observe=observe,
+        solver=gj.flows.RKC2(),
+        rtol=rtol,
+        clock=clock,
+        max_steps=10**6,
     )
 
 

@@ -23,7 +23,7 @@ Run time on 2 cores: smoke 25 s, nearly all of it compilation; default 120 s; pa
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 PAPER = "Lyu et al. 2023 (2311.18817)"
 LEVELS = (0.1, 0.5, 0.9)
+Start = Callable[[str, float], tuple[modular.Task, gj.models.TwoLayerParams]]
 # In units of 1/λ: what is averaged for the generalised gradient.
 STRETCH = 1.0
 
@@ -120,25 +121,29 @@ def settings(config: Config) -> dict[str, tuple[str, float, float]]:
 
 def run(config: Config) -> Iterator[experiment.Part]:
     """One part a run of the paper; the base run at half the tolerance; the kernel regime; the paper's gradient descent."""
-    task, key = make_task(config)
     runs = settings(config)
+    start = starts(config)
     share = 0.8 / (len(runs) + 2)
     curves = {}
     for name, (last_layer, scale, decay) in runs.items():
-        curves[name] = integrate(config, task, key, last_layer, scale, decay, config.rtol)
+        curves[name] = integrate(config, *start(last_layer, scale), scale, decay, config.rtol)
         yield experiment.Part(name, share, curves[name].expand_dims(run=[name]))
-    base = f"scale {config.base_scale:g}"
-    halved = integrate(config, task, key, *runs[base], config.rtol / 2)
+    halved = integrate(
+        config, *start("zero", config.base_scale), config.base_scale, config.weight_decay, config.rtol / 2
+    )
     yield experiment.Part("half the tolerance", 2 * share, halved.rename({name: f"halved_{name}" for name in halved}))
     fits = {name: float(fit_time(curves[name])) / runs[name][2] for name in runs if name.startswith("scale")}
-    yield experiment.Part("kernel regime", 0.1, kernel_regime(config, task, key, fits))
-    yield experiment.Part("gradient descent", 0.1, descend(config, task, key))
+    yield experiment.Part("kernel regime", 0.1, kernel_regime(config, start, fits))
+    yield experiment.Part("gradient descent", 0.1, descend(config, *start("zero", config.base_scale)))
 
 
-def make_task(config: Config) -> tuple[modular.Task, jax.Array]:
-    """Data and network of the seed, and the key of the initial weights."""
-    key_data, key_weights = jax.random.split(jax.random.key(config.seed))
-    return modular.modular_task(key_data, config.modulus, config.train_fraction, config.width), key_weights
+def starts(config: Config) -> Start:
+    """The task of the seed, with its initial weights by last layer and scale."""
+
+    def start(last_layer: str, scale: float) -> tuple[modular.Task, gj.models.TwoLayerParams]:
+        return modular.seeded(config.seed, config.modulus, config.train_fraction, config.width, last_layer, scale)
+
+    return start
 
 
 def recording_times(config: Config, scale: float) -> np.ndarray:
@@ -148,27 +153,19 @@ def recording_times(config: Config, scale: float) -> np.ndarray:
     return np.concatenate([early, np.linspace(0.2, end, config.records - len(early) + 1)[1:]])
 
 
-@jax.jit
-def solve(task_flow: gj.flows.Flow, initial, times, decay, observe, rtol) -> gj.flows.Solution:
-    """One run; a new λ, scale or tolerance compiles nothing."""
-    return gj.flows.solve(
-        task_flow, initial, times, observe=Partial(with_parameters, observe), solver=gj.flows.RKC2(), rtol=rtol,
-        clock=gj.flows.scaled_clock(decay), max_steps=10**6,
-    )  # fmt: skip
-
-
 def with_parameters(observe, t, params):
     """Curves, and the parameters themselves, of which the averaged gradient is made."""
     return observe(t, params), params
 
 
 def integrate(
-    config: Config, task: modular.Task, key, last_layer: str, scale: float, decay: float, rtol: float
+    config: Config, task: modular.Task, initial: gj.models.TwoLayerParams, scale: float, decay: float, rtol: float
 ) -> xr.Dataset:
     """Curves of one run."""
     times = recording_times(config, scale)
-    initial = task.model.init(key, scale, last_layer)
-    solution = solve(modular.flow(task, decay), initial, times, decay, modular.observer(task), rtol)
+    clock = gj.flows.scaled_clock(decay)
+    observe = Partial(with_parameters, modular.observer(task))
+    solution = modular.solve(modular.flow(task, decay), initial, times, clock, observe, rtol)
     curves, params = solution.observed
     curves = {name: np.asarray(values) for name, values in curves.items()} | {"scaled_time": times}
     curves["averaged_stationarity"] = averaged(times, params)
@@ -234,28 +231,28 @@ def kernel_flows(task_apply, data, base, times, decay, rtol):
     return outputs
 
 
-def kernel_regime(config: Config, task: modular.Task, key, fits: dict[str, float]) -> xr.Dataset:
+def kernel_regime(config: Config, start: Start, fits: dict[str, float]) -> xr.Dataset:
     """How far the test logits are from those of the linearised network when the training pairs have been fitted."""
     differences = []
     for scale, fit in zip(config.scales, fits.values(), strict=True):
         if not math.isfinite(fit):
             differences.append(math.nan)
             continue
-        base = task.model.init(key, scale)
+        task, base = start("zero", scale)
         times = fit * np.asarray([0.5, 1.0])
         network, linear = kernel_flows(task.model.apply, task.data, base, times, config.weight_decay, config.rtol / 10)
         differences.append(float(jnp.linalg.norm(network[-1] - linear[-1]) / jnp.linalg.norm(linear[-1])))
     return experiment.dataset("scale", {"kernel_difference": differences}, coordinates={"scale": list(config.scales)})
 
 
-def descend(config: Config, task: modular.Task, key) -> xr.Dataset:
+def descend(config: Config, task: modular.Task, initial: gj.models.TwoLayerParams) -> xr.Dataset:
     """The paper's gradient descent beside the flow, over its first steps."""
-    initial = task.model.init(key, config.base_scale)
     flow, observe = modular.flow(task, config.weight_decay), modular.observer(task)
     steps = np.unique(np.geomspace(1, config.descent_steps, 25).astype(int))
     descent = gj.flows.gradient_descent(flow, initial, steps, learning_rate=config.learning_rate, observe=observe)
     times = config.learning_rate * steps * config.weight_decay
-    exact = solve(flow, initial, times, config.weight_decay, observe, config.rtol / 10).observed[0]
+    clock = gj.flows.scaled_clock(config.weight_decay)
+    exact = modular.solve(flow, initial, times, clock, observe, config.rtol / 10).observed
     columns = {}
     for name in ("train_loss", "train_accuracy"):
         columns |= {f"descent_{name}": descent.observed[name], f"beside_descent_{name}": exact[name]}

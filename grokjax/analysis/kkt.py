@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PyTree, Shaped
+from jaxtyping import Array, ArrayLike, Bool, Float, Int, PyTree, Shaped
 
 from grokjax._checks import Scalar, check_pairs, check_positive
 from grokjax.analysis.ntk import empirical_ntk
@@ -145,7 +145,7 @@ def margin_kkt(
     )
 
 
-def averaged_stationarity(scaled_times: Float[Array, " T"], params: PyTree) -> Float[Array, " {T}-1"]:
+def averaged_stationarity(scaled_times: ArrayLike, params: PyTree) -> Float[Array, " stretches"]:
     """Stationarity of θ against the gradient averaged over a stretch of the flow, from points of the flow alone.
 
         −(mean of ∇𝓛)/λ = (mean of θ) + Δθ/Δτ,  τ = λt       ε = sin∠(mean of θ, −mean of ∇𝓛)

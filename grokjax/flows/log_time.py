@@ -38,7 +38,11 @@ class LogTimePoint(NamedTuple):
 
 
 def log_time_flow(
-    log_objective: Callable[[PyTree], Array], params: PyTree, start_time: Scalar = 1.0
+    log_objective: Callable[[PyTree], Array],
+    params: PyTree,
+    start_time: Scalar = 1.0,
+    *,
+    size: Callable[[PyTree], Array] = tree_norm,
 ) -> tuple[Flow, LogTimePoint]:
     """The gradient flow θ' = −∇𝓛 of a positive loss, in a time that neither loss nor flow time bounds.
 
@@ -46,10 +50,11 @@ def log_time_flow(
         log_objective: log 𝓛, `params -> scalar`; `losses.log_empirical_risk` makes one that outlives 𝓛 itself.
         params: θ at the start.
         start_time: t > 0 at the start.
+        size: `params -> scalar`, what the tolerance `rtol` of `solve` is relative to, as for `gradient_flow`.
 
     Returns:
         `(flow, initial)` for `solve`, whose `times` are then readings of s. The flow decodes its state to a
-        `LogTimePoint`; `rtol` is relative to ‖θ‖ alone.
+        `LogTimePoint`.
 
     Raises:
         ValueError: if the objective cannot be called, or the start time is not positive and finite.
@@ -59,7 +64,7 @@ def log_time_flow(
     check_positive("start_time", start_time)
     log_objective = log_objective if isinstance(log_objective, Partial) else Partial(log_objective)
     initial = LogTimePoint(tree_as_float(params), jnp.log(jnp.asarray(start_time, float)))
-    return Flow(Partial(_field, log_objective), Partial(_point), Partial(_parameter_norm)), initial
+    return Flow(Partial(_field, log_objective), Partial(_point), Partial(_parameter_size, Partial(size))), initial
 
 
 def _field(log_objective, s, point):
@@ -74,5 +79,5 @@ def _point(s, point):
     return point
 
 
-def _parameter_norm(point):
-    return tree_norm(point.params)
+def _parameter_size(size, point):
+    return size(point.params)

@@ -12,7 +12,7 @@ import pytest
 from sklearn.svm import SVC
 
 from grokjax import flows
-from grokjax.analysis import interpolation_kkt, margin_kkt
+from grokjax.analysis import averaged_stationarity, interpolation_kkt, margin_kkt
 from grokjax.losses import Loss, cross_entropy, empirical_risk, exponential, logistic, squared
 from grokjax.models import DiagonalParams, diagonal_linear
 
@@ -426,3 +426,37 @@ def test_one_label_belongs_to_each_sample():
         margin_kkt(linear, 1, jnp.ones(3), INPUTS, jnp.ones(3), logistic)
     with pytest.raises(ValueError, match=r"labels must have shape \(2,\)"):
         interpolation_kkt(linear, jnp.ones(3), INPUTS, jnp.ones(3))
+
+
+def test_over_short_stretches_of_a_smooth_flow_the_averaged_residual_is_the_pointwise_one():
+    """θ' = −(A + λ)θ with A = diag(a): −∇𝓛/λ = −Aθ/λ, and a positive cosine where a is negative."""
+    decay, slopes = 0.5, np.asarray([-1.0, -0.2, 0.3])
+    spacing = 1e-4
+    times = np.asarray([0.0, spacing, 1.0, 1.0 + spacing])  # of τ = λt
+    params = np.exp(-(slopes + decay) * times[:, None] / decay)
+    middle = np.exp(-(slopes + decay) * (times[:, None] + spacing / 2) / decay)[[0, 2]]
+    descent = -slopes * middle
+    cosine = np.sum(middle * descent, axis=1) / np.linalg.norm(middle, axis=1) / np.linalg.norm(descent, axis=1)
+    got = averaged_stationarity(times, {"all": jnp.asarray(params)})
+    # Differences over a stretch are of second order in it, and lose ε/spacing to rounding.
+    np.testing.assert_allclose(got[::2], np.sqrt(1 - cosine**2), atol=10 * spacing**2 + 100 * EPS / spacing)
+
+
+def test_a_flow_that_slides_along_a_kink_rests_in_the_mean_and_not_at_any_point():
+    """𝓛 = −c·y + 10|x| with decay rests at (0, c/λ); gradient steps of size h go x = ±5h for ever."""
+    h, decay = 1e-3, 1.0
+    x, y = 5 * h, 1.0
+    points = []
+    for _ in range(2001):
+        points.append((x, y))
+        x, y = x - h * (10 * math.copysign(1, x) + decay * x), y + h * (1.0 - decay * y)
+    path = np.asarray(points)[[0, 2000]]
+    assert float(averaged_stationarity(h * decay * np.asarray([0.0, 2000.0]), jnp.asarray(path))[0]) < 10 * h
+    beside = np.asarray(points)[[0, 1]]
+    assert float(averaged_stationarity(h * decay * np.asarray([0.0, 1.0]), jnp.asarray(beside))[0]) > 0.9
+
+
+def test_a_flow_that_only_shrinks_has_no_mean_gradient_and_the_largest_residual():
+    times = jnp.asarray([0.0, 0.1, 0.2])
+    params = jnp.exp(-1.5 * times)[:, None] * jnp.ones((1, 4))
+    np.testing.assert_allclose(averaged_stationarity(times, params), 1, rtol=1e-12)

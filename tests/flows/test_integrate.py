@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import diffrax
 import jax
 import jax.numpy as jnp
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 
 from grokjax import flows, losses, models
-from grokjax.flows import RKC2, Status, solve
+from grokjax.flows import RKC2, Status, gradient_flow, solve
 from grokjax.flows.field import Flow
 from grokjax.flows.tree import tree_norm
 
@@ -272,3 +274,14 @@ def test_other_arguments_of_flows_and_clocks_are_checked():
         flows.scaled_clock(0)
     with pytest.raises(ValueError, match="unit must be positive and finite, got -1"):
         flows.log_clock(-1.0)
+
+
+def test_tolerances_may_be_relative_to_a_small_part_of_the_state():
+    """A small coordinate next to a large one at rest: relative to the whole norm its error is not seen."""
+    objective = lambda params: 0.5 * jnp.square(params["small"])
+    initial = {"large": jnp.asarray(1e6), "small": jnp.asarray(1.0)}
+    errors = []
+    for size in (tree_norm, lambda params: jnp.abs(params["small"])):
+        run = solve(gradient_flow(objective, size=size), initial, jnp.asarray([3.0]), rtol=1e-6)
+        errors.append(abs(float(run.observed["small"][0]) / math.exp(-3) - 1))
+    assert errors[1] < 1e-4 < errors[0]
