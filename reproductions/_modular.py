@@ -83,6 +83,16 @@ def observer(task: Task) -> Partial:
     return Partial(_observe, task.model.apply, task.model.degree, task.data)
 
 
+def imbalance_of_field(apply, data: gj.data.ModularData, params: gj.models.TwoLayerParams) -> jax.Array:
+    """(⟨(W₁, b₁), ∇𝓛⟩ − ⟨W₂, ∇𝓛⟩)/(‖θ‖‖∇𝓛‖): 0 for homogeneous layers, whatever is taken for a derivative at a kink."""
+    risk = gj.losses.empirical_risk(apply, gj.losses.cross_entropy, data.train_inputs, data.train_labels)
+    gradient = jax.grad(risk)(params)
+    products = jax.tree.map(jnp.vdot, params, gradient)
+    return (products.first + products.bias - products.second) / (
+        gj.flows.tree_norm(params) * gj.flows.tree_norm(gradient)
+    )
+
+
 def _mixed(apply, params, x):
     return apply(jax.tree.map(lambda p: p.astype(jnp.float32), params), x).astype(jnp.float64)
 
@@ -100,6 +110,7 @@ def _observe(apply, degree, data, t, params) -> dict[str, jax.Array]:
     kkt = gj.analysis.margin_kkt(apply, degree, params, data.train_inputs, data.train_labels, gj.losses.cross_entropy)
     first, second = layer_norms(params)
     return curves | {
+        "imbalance_of_field": imbalance_of_field(apply, data, params),
         "parameter_norm": jnp.hypot(first, second),
         "layer_imbalance": (first - second) * (first + second),
         "margin": kkt.margin,

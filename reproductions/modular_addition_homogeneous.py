@@ -14,10 +14,10 @@ Departures and choices:
 4. There, the KKT residual of a single gradient says nothing. It is also evaluated with the gradient averaged over about 1/λ of the flow, which
    is a generalised gradient.
 5. Products are in float32, logits, losses and the state in float64.
-6. The default is p = 47 and width 128 with 70 % of the pairs, which generalises with so small a p; λ is 10 times the paper's. `paper` is
+6. The default is p = 31 and width 128 with 80 % of the pairs, which generalises with so small a p; λ is 10 times the paper's. `paper` is
    figure 2: p = 97, width 1024, 40 % of the pairs, seven distinct runs.
 
-Run time on 2 cores: smoke 25 s, nearly all of it compilation; default 120 s; paper about 80 min on 2 idle cores.
+Run time on 2 cores: smoke 25 s, nearly all of it compilation; default 200 s; paper about 90 min.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ STRETCH = 1.0
 class Config:
     """Sizes, scales and solver settings."""
 
-    modulus: int = 47
+    modulus: int = 31
     """p."""
-    train_fraction: float = 0.7
+    train_fraction: float = 0.8
     """Share of the p² pairs that is trained on."""
     width: int = 128
     """Hidden neurons."""
@@ -63,15 +63,15 @@ class Config:
     """α of the runs with different λ; one of the scales."""
     weight_decay: float = 1e-3
     """λ in 1/time; multiplies ‖θ‖²/2."""
-    decay_factors: tuple[float, ...] = (3.0, 10.0, 30.0)
+    decay_factors: tuple[float, ...] = (0.3, 3.0, 30.0)
     """Factors on λ of further runs, increasing; the last is meant to be too much."""
-    horizon: float = 7.0
+    horizon: float = 6.0
     """End of each run, in units of 1/λ after (1/λ) log α."""
-    rtol: float = 3e-2
+    rtol: float = 2e-2
     """Error allowed per step, relative to the smaller layer."""
-    records: int = 120
+    records: int = 100
     """Recording times of each run: a third of them logarithmically up to λt = 0.2, the others evenly."""
-    descent_steps: int = 5000
+    descent_steps: int = 2000
     """Steps of the paper's gradient descent to compare with."""
     learning_rate: float = 2e-3
     """Of the paper's gradient descent."""
@@ -84,6 +84,8 @@ class Config:
         for name, least in (("width", 1), ("records", 30), ("descent_steps", 2)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if self.descent_steps < self.records:
+            raise ValueError(f"descent_steps must be at least records = {self.records}, got {self.descent_steps}")
         for name in ("weight_decay", "horizon", "rtol", "learning_rate"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)}")
@@ -107,7 +109,7 @@ PRESETS = {
         records=30, descent_steps=200, rtol=0.1,
     ),
     "default": Config(),
-    "paper": Config(modulus=97, train_fraction=0.4, width=1024, weight_decay=1e-4, decay_factors=(3.0, 10.0, 30.0)),
+    "paper": Config(modulus=97, train_fraction=0.4, width=1024, weight_decay=1e-4, decay_factors=(3.0, 10.0, 30.0), horizon=7.0),
 }  # fmt: skip
 
 
@@ -218,12 +220,12 @@ def logits(apply, inputs, t, params):
 
 
 @jax.jit
-def kernel_flows(task_apply, data, base, times, decay, rtol):
+def kernel_flows(task_apply, data, base, times, rtol):
     """Test logits of the network and of its linearisation, trained by the same flow."""
     outputs = []
     for apply in (task_apply, Partial(linear_apply, task_apply, base)):
         risk = gj.losses.empirical_risk(apply, gj.losses.cross_entropy, data.train_inputs, data.train_labels)
-        flow = gj.flows.gradient_flow(risk, decay, size=modular.smaller_layer)
+        flow = gj.flows.gradient_flow(risk, size=modular.smaller_layer)
         solution = gj.flows.solve(
             flow, base, times, observe=Partial(logits, apply, data.test_inputs), solver=gj.flows.RKC2(), rtol=rtol
         )
@@ -232,7 +234,10 @@ def kernel_flows(task_apply, data, base, times, decay, rtol):
 
 
 def kernel_regime(config: Config, start: Start, fits: dict[str, float]) -> xr.Dataset:
-    """How far the test logits are from those of the linearised network when the training pairs have been fitted."""
+    """How far the test logits are from those of the linearised network when the training pairs have been fitted.
+
+    Both at λ = 0: the features of the network shrink by e^(−λt) meanwhile, those of the linearised one do not.
+    """
     differences = []
     for scale, fit in zip(config.scales, fits.values(), strict=True):
         if not math.isfinite(fit):
@@ -240,7 +245,7 @@ def kernel_regime(config: Config, start: Start, fits: dict[str, float]) -> xr.Da
             continue
         task, base = start("zero", scale)
         times = fit * np.asarray([0.5, 1.0])
-        network, linear = kernel_flows(task.model.apply, task.data, base, times, config.weight_decay, config.rtol / 10)
+        network, linear = kernel_flows(task.model.apply, task.data, base, times, config.rtol / 10)
         differences.append(float(jnp.linalg.norm(network[-1] - linear[-1]) / jnp.linalg.norm(linear[-1])))
     return experiment.dataset("scale", {"kernel_difference": differences}, coordinates={"scale": list(config.scales)})
 
@@ -248,11 +253,12 @@ def kernel_regime(config: Config, start: Start, fits: dict[str, float]) -> xr.Da
 def descend(config: Config, task: modular.Task, initial: gj.models.TwoLayerParams) -> xr.Dataset:
     """The paper's gradient descent beside the flow, over its first steps."""
     flow, observe = modular.flow(task, config.weight_decay), modular.observer(task)
-    steps = np.unique(np.geomspace(1, config.descent_steps, 25).astype(int))
+    # As many records as of the other runs, so that the flow beside it compiles nothing.
+    steps = np.linspace(1, config.descent_steps, config.records).astype(int)
     descent = gj.flows.gradient_descent(flow, initial, steps, learning_rate=config.learning_rate, observe=observe)
     times = config.learning_rate * steps * config.weight_decay
     clock = gj.flows.scaled_clock(config.weight_decay)
-    exact = modular.solve(flow, initial, times, clock, observe, config.rtol / 10).observed
+    exact, _ = modular.solve(flow, initial, times, clock, Partial(with_parameters, observe), config.rtol / 10).observed
     columns = {}
     for name in ("train_loss", "train_accuracy"):
         columns |= {f"descent_{name}": descent.observed[name], f"beside_descent_{name}": exact[name]}
@@ -265,62 +271,74 @@ def claims(config: Config, results: xr.Dataset) -> list[experiment.Claim]:
     base_name = f"scale {config.base_scale:g}"
     base = results.sel(run=base_name)
     zero = results.sel(run=[f"scale {a:g}" for a in config.scales])
-    faster = results.sel(run=f"decay {config.decay_factors[0]:g}")
+    weakest, second = sorted(
+        [base, results.sel(run=f"decay {config.decay_factors[0]:g}")], key=lambda run: float(run.weight_decay)
+    )
     strongest = results.sel(run=f"decay {config.decay_factors[-1]:g}")
     switch = zero["test_0.5"].values
-    width = (zero["test_0.9"] - zero["test_0.1"]).values
+    width = (zero["test_0.5"] - zero["test_0.1"]).values
     ratio = math.log(config.scales[-1] / config.scales[-2])
     slope = (switch[-1] - switch[-2]) / ratio
-    decay_slope = float(
-        np.log(faster["test_0.5"] / faster.weight_decay / (base["test_0.5"] / base.weight_decay))
-    ) / math.log(config.decay_factors[0])
+    switch_times = [float(run["test_0.5"] / run.weight_decay) for run in (weakest, second)]
+    decay_slope = math.log(switch_times[1] / switch_times[0]) / math.log(
+        float(second.weight_decay / weakest.weight_decay)
+    )
     tau = results.scaled_time
     imbalance = abs(results.layer_imbalance - results.initial_imbalance * np.exp(-2 * tau)) / results.parameter_norm**2
-    log_base = math.log(config.base_scale)
+    memory = (results.accepted / (2 * tau.max("record"))).max()
+    log_base, largest = math.log(config.base_scale), zero.isel(run=-1)
     half = abs(base.scaled_time - 0.5 * log_base).argmin("record")
-    norm_deviation = float(base.parameter_norm[half] / base.initial_norm * np.exp(base.scaled_time[half])) - 1
+    halfway = largest.isel(record=abs(largest.scaled_time - 0.5 * math.log(config.scales[-1])).argmin("record"))
+    norm_deviation = float(halfway.parameter_norm / halfway.initial_norm * np.exp(halfway.scaled_time)) - 1
     kernel_margin, last_margin = base.margin[half], base.margin[-1]
     kernel_phase = (base.scaled_time > 1) & (base.scaled_time < log_base)
     halved = abs(base["test_0.5"] - results["halved_test_0.5"])
+    test_pairs = config.modulus**2 * (1 - config.train_fraction)
+    resolved = float(base.scaled_time[-1] - base.scaled_time[-2]) + 2 * 0.5 / math.sqrt(test_pairs) / 0.4 * float(
+        base["test_0.5"] - base["test_0.1"]
+    )
     differences = results.kernel_difference.values
     kernel_slope = math.log(differences[-1] / differences[-2]) / ratio
     never = "" if np.all(np.isfinite(switch[-2:])) else "test accuracy never reaches one half"
-    never_faster = never or (
-        "" if np.isfinite(faster["test_0.5"]) else "at the larger λ test accuracy never reaches one half"
-    )
-    never_whole = "" if np.all(np.isfinite(width[-2:])) else "test accuracy never reaches 90 %"
+    never_slower = "" if np.all(np.isfinite(switch_times)) else "at one of the λ test accuracy never reaches one half"
     unfitted = "" if np.all(np.isfinite(differences[-2:])) else "the training pairs are never fitted"
     paper_only = "" if (config.modulus, config.width) == (97, 1024) else "only at the paper's size"
     # fmt: off
     return [
         experiment.at_most(
             "layer_balance", "homogeneous layers, under any choice of the derivative at a kink",
-            "‖(W₁, b₁)‖² − ‖W₂‖² is e^(−2λt) times what it is at the start; largest deviation in units of ‖θ‖².",
-            predicted=2 * config.rtol, measured=imbalance.max(), kind="identity",
-            note="Bound: what one step's allowed error of rtol·min(‖(W₁, b₁)‖, ‖W₂‖) can do to it; it decays as e^(−2λt)."),
+            "|⟨(W₁, b₁), ∇𝓛⟩ − ⟨W₂, ∇𝓛⟩| over ‖θ‖‖∇𝓛‖, largest at all records of all runs.",
+            predicted=1e-5, measured=abs(results.imbalance_of_field).max(), kind="identity",
+            note="Bound: products in float32, whose rounding errors add up over a thousand terms and more."),
+        experiment.at_most(
+            "layer_balance_drift", "this work", "‖(W₁, b₁)‖² − ‖W₂‖² less e^(−2λt) times its start; largest in units of ‖θ‖².",
+            predicted=config.rtol * math.sqrt(2 * memory), measured=imbalance.max(), kind="finding",
+            note="Bound: √2·rtol for one step, times the root of the number of steps in 1/(2λ), after which errors are forgotten."),
         experiment.agrees(
-            "norm_law", f"{PAPER}, section 3.2", "‖θ‖/‖θ(0)‖·e^(λt) − 1 of the base run at λt = ½ log α.",
+            "norm_law", f"{PAPER}, section 3.2", f"‖θ‖/‖θ(0)‖·e^(λt) − 1 at λt = ½ log α, α = {config.scales[-1]:g}.",
             predicted=0, measured=norm_deviation, tolerance=0.05, kind="finding",
-            note="Tolerance: ‖W₂‖²/‖W₁‖² = O(log²(1/λ)/s⁴) with s = αe^(−λt) = √α, a few per cent."),
+            note="Tolerance: ‖W₂‖²/‖W₁‖² = O(log²(1/λ)/s⁴) with s = αe^(−λt) = √α."),
         experiment.at_least(
-            "delay", figure, "Time at which half of the test pairs are right over that at which 99 % of the training pairs are, base run.",
-            predicted=10, measured=base["test_0.5"] / base["train_0.99"], kind="finding", inapplicable=never,
+            "delay", figure,
+            f"Time at which half of the test pairs are right over that at which 99 % of the training pairs are, α = {config.scales[-1]:g}.",
+            predicted=10, measured=largest["test_0.5"] / largest["train_0.99"], kind="finding", inapplicable=never,
             note="Bound: one decade, as the paper reports for its run from He's start."),
         experiment.agrees(
             "slope_in_log_alpha", f"{PAPER}, theorems 3.4 and 3.5", f"Slope of λt at test accuracy ½ in log α, from α = {config.scales[-2]:g} to {config.scales[-1]:g}.",
             predicted=1, measured=slope, tolerance=0.1, kind="finding", inapplicable=never,
             note="Tolerance: recording times are 0.1/λ apart, 0.04 of the distance, and the kernel phase is perturbed by O(log(1/λ)/α²), 5 % at α = 10."),
         experiment.agrees(
-            "slope_in_log_decay", f"{PAPER}, theorems 3.4 and 3.5", f"Slope of log t at test accuracy ½ in log λ, from λ to {config.decay_factors[0]:g}λ.",
-            predicted=-1, measured=decay_slope, tolerance=0.25, kind="finding", inapplicable=never_faster,
+            "slope_in_log_decay", f"{PAPER}, theorems 3.4 and 3.5", "Slope of log t at test accuracy ½ in log λ, between the two smallest λ.",
+            predicted=-1, measured=decay_slope, tolerance=0.25, kind="finding", inapplicable=never_slower,
             note="Tolerance: the switch is at (1/λ)(log α − ½ log log(1/λ) + const); at these λ the second term moves by up to a quarter of the first."),
         experiment.agrees(
-            "width_independent_of_alpha", f"{PAPER}, theorem 3.5", "10–90 % width of the test accuracy in λt, at the largest α over the one before.",
-            predicted=1, measured=width[-1] / width[-2], tolerance=0.2, kind="finding", inapplicable=never_whole,
-            note="Tolerance: two recording times, over a width of about one unit of λt."),
+            "width_independent_of_alpha", f"{PAPER}, theorem 3.5", "λt from test accuracy 10 % to 50 %, at the largest α over the one before.",
+            predicted=1, measured=width[-1] / width[-2], tolerance=0.2, kind="finding", inapplicable=never,
+            note="Tolerance: two recording times, over a width of about one unit of λt. 90 % is near the end of a small p, where the curve is ragged."),
         experiment.at_least(
-            "generalises", figure, "Test accuracy at the end of the base run.", predicted=0.99, measured=base.test_accuracy[-1], kind="finding",
-            note="Bound: the paper's curves end at 100 %."),
+            "generalises", figure, "Test accuracy at the end of the base run.", predicted=0.9 if paper_only else 0.99,
+            measured=base.test_accuracy[-1], kind="finding",
+            note="Bound: the paper's curves end at 100 %; 99 % at its size, nine in ten with the few test pairs of a smaller one."),
         experiment.at_most(
             "collapse", figure, f"Training accuracy at the end, at {config.decay_factors[-1]:g}λ.", predicted=0.5, measured=strongest.train_accuracy[-1],
             kind="finding", note="Bound: clearly not fitted; the paper's curve falls to chance."),
@@ -341,7 +359,7 @@ def claims(config: Config, results: xr.Dataset) -> list[experiment.Claim]:
             predicted=0.5, measured=base.averaged_stationarity.where(kernel_phase).min(), kind="finding",
             inapplicable="" if bool(np.isfinite(base.averaged_stationarity.where(kernel_phase)).any()) else "the kernel phase is shorter than 1/λ"),
         experiment.at_most(
-            "kernel_regime", f"{PAPER}, theorem 3.4", f"Relative distance of the test logits from those of the linearised network at the fit, α = {config.scales[-1]:g}.",
+            "kernel_regime", f"{PAPER}, theorem 3.4", f"Relative distance of the test logits from those of the linearised network at the fit, λ = 0, α = {config.scales[-1]:g}.",
             predicted=0.1, measured=differences[-1], kind="finding", inapplicable=unfitted, note="Bound: ten per cent; O(α⁻²) by lemma C.6."),
         experiment.agrees(
             "kernel_rate", f"{PAPER}, lemma C.6", f"Slope of the log of that distance in log α, from α = {config.scales[-2]:g} to {config.scales[-1]:g}.",
@@ -349,7 +367,9 @@ def claims(config: Config, results: xr.Dataset) -> list[experiment.Claim]:
             note="Tolerance: the logarithm in O(α⁻² log A), and few neurons near a kink."),
         experiment.at_most(
             "half_the_tolerance", "step halving", "Change of λt at test accuracy ½ of the base run when rtol is halved.",
-            predicted=0.1, measured=halved, kind="finding", inapplicable=never, note="Bound: the distance of recording times."),
+            predicted=resolved, measured=halved, kind="finding", inapplicable=never,
+            note="Bound: the distance of recording times, and two standard errors of an accuracy on so many test pairs over its slope in λt: late in "
+            "training the flow jumps across kinks at every step, and single pairs with it."),
         experiment.at_most(
             "gradients", "this work", "Gradients of the most expensive run at rtol.", predicted=30_000, measured=results.gradient_evaluations.max(), kind="finding",
             note="The paper takes up to 10⁸."),
@@ -398,10 +418,16 @@ def plot(config: Config, results: xr.Dataset) -> Figure:
     base, he = results.sel(run=base_name), results.sel(run="he")
 
     first = axes[0, 0]
-    for run, style, label in ((base, "-", f"α = {config.base_scale:g}, W₂ = 0"), (he, ":", "He")):
-        first.plot(run.scaled_time, run.train_accuracy, style, color=colours[0], label=f"train, {label}")
-        first.plot(run.scaled_time, run.test_accuracy, style, color=colours[1], label=f"test, {label}")
-    first.set(xscale="log", xlabel="λt", ylabel="accuracy", ylim=(-0.03, 1.05), title="fitting and generalising")
+    for run, style, label in ((base, "-", ""), (he, ":", ", He")):
+        first.plot(run.scaled_time, run.train_accuracy, style, color=colours[0], label=f"train{label}")
+        first.plot(run.scaled_time, run.test_accuracy, style, color=colours[1], label=f"test{label}")
+    first.set(
+        xscale="log",
+        xlabel="λt",
+        ylabel="accuracy",
+        ylim=(-0.03, 1.05),
+        title=f"α = {config.base_scale:g}, W₂ = 0; and He's start",
+    )
     first.legend(loc="upper left", bbox_to_anchor=(0.0, 0.93))
 
     by_scale = axes[0, 1]
@@ -448,7 +474,7 @@ def plot(config: Config, results: xr.Dataset) -> Figure:
     margin = kkt.twinx()
     margin.plot(base.scaled_time, base.margin.where(base.margin > 0), color=colours[2], lw=0.9, label="margin")
     margin.set(yscale="log", ylabel="margin/‖θ‖²")
-    experiment.legend_of(kkt, margin, loc="lower left")
+    experiment.legend_of(kkt, margin, loc="lower left", bbox_to_anchor=(0.06, 0.0), fontsize=6)
 
     law = axes[1, 2]
     scales = np.asarray(config.scales)
