@@ -82,7 +82,10 @@ def test_the_smoke_run_upholds_every_identity(script, tmp_path):
     assert (written["name"], written["preset"]) == (script.stem, "smoke")
     assert all(list(claim) == list(experiment.Claim._fields) for claim in written["claims"])
     assert len({claim["id"] for claim in written["claims"]}) == len(written["claims"]) > 0
-    assert all(claim["holds"] for claim in written["claims"] if claim["kind"] == "identity")
+    identities = [claim["holds"] for claim in written["claims"] if claim["kind"] == "identity"]
+    # Not False is not enough: one that never applies would pass.
+    assert identities.count(True) > len(identities) / 2
+    assert not failing(written["claims"], "identity")
     image = matplotlib.image.imread(tmp_path / f"{script.stem}.png")
     assert image.shape[1] > 500
     assert np.ptp(image[..., :3]) > 0.5
