@@ -20,6 +20,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float, PyTree, Shaped
 
 from grokjax._checks import check_pairs
+from grokjax._functions import as_partial
 
 __all__ = [
     "Loss",
@@ -64,7 +65,7 @@ def empirical_risk(
         ValueError: if there is no sample, or `labels` does not have one entry per sample.
     """
     check_pairs(inputs, labels)
-    return Partial(_mean_loss, Partial(apply), Partial(loss.value), inputs, labels)
+    return Partial(_mean_loss, as_partial(apply), as_partial(loss.value), inputs, labels)
 
 
 def log_empirical_risk(
@@ -75,7 +76,7 @@ def log_empirical_risk(
 ) -> Partial:
     """log 𝓛(θ), finite far beyond the point where 𝓛 underflows; arguments, result and errors as `empirical_risk`."""
     check_pairs(inputs, labels)
-    return Partial(_log_mean_loss, Partial(apply), Partial(loss.log_value), inputs, labels)
+    return Partial(_log_mean_loss, as_partial(apply), as_partial(loss.log_value), inputs, labels)
 
 
 def accuracy(outputs: Float[Array, "*batch n"], labels: Shaped[Array, " n"]) -> Float[Array, "*batch"]:

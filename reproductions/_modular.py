@@ -99,6 +99,49 @@ def _mixed(apply, params, x):
 
 def _observe(apply, degree, data, t, params) -> dict[str, jax.Array]:
     del t
+
+    def log_risk(params):
+        """log 𝓛, whose gradient has the direction of that of 𝓛 and does not underflow."""
+        logits = jax.vmap(lambda x: apply(params, x))(data.train_inputs)
+        logs = jax.vmap(gj.losses.cross_entropy.log_value)(logits, data.train_labels)
+        return jax.nn.logsumexp(logs) - jnp.log(jnp.asarray(logs.size, logs.dtype)), logits
+
+    (log_loss, logits), gradient = jax.value_and_grad(log_risk, has_aux=True)(params)
+    test_logits = jax.vmap(lambda x: apply(params, x))(data.test_inputs)
+    first, second = layer_norms(params)
+    norm, slope = jnp.hypot(first, second), gj.flows.tree_norm(gradient)
+    # ⟨θ, ∇⟩ layer by layer: homogeneous layers have equal ones, whatever is taken for a derivative at a kink.
+    along = jax.tree.map(jnp.vdot, params, gradient)
+    along_first, along_second = along.first + along.bias, along.second
+    cosine = -(along_first + along_second) / (norm * slope)
+    return {
+        "train_loss": jnp.exp(log_loss),
+        "test_loss": jnp.mean(jax.vmap(gj.losses.cross_entropy.value)(test_logits, data.test_labels)),
+        "train_accuracy": gj.losses.multiclass_accuracy(logits, data.train_labels),
+        "test_accuracy": gj.losses.multiclass_accuracy(test_logits, data.test_labels),
+        "parameter_norm": norm,
+        "layer_imbalance": (first - second) * (first + second),
+        "imbalance_of_field": (along_first - along_second) / (norm * slope),
+        "margin": smallest_margin(logits, data.train_labels) / norm**degree,
+        # That of `analysis.margin_kkt`, and its continuation to where not all samples are fitted.
+        "kkt_stationarity": jnp.sqrt(1 - jnp.clip(cosine, 0, 1) ** 2),
+    }
+
+
+def smallest_margin(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """Smallest lead of a label's logit over the best of the others."""
+    right = jnp.arange(logits.shape[-1], dtype=labels.dtype)[None, :] == labels[:, None]
+    own = jnp.max(logits, axis=-1, where=right, initial=-jnp.inf)
+    best_other = jnp.max(logits, axis=-1, where=~right, initial=-jnp.inf)
+    return jnp.min(own - best_other)
+
+
+def _mixed(apply, params, x):
+    return apply(jax.tree.map(lambda p: p.astype(jnp.float32), params), x).astype(jnp.float64)
+
+
+def _observe(apply, degree, data, t, params) -> dict[str, jax.Array]:
+    del t
     curves = {}
     for name, inputs, labels in (
         ("train", data.train_inputs, data.train_labels),

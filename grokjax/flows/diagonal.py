@@ -37,6 +37,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float, Shaped
 
 from grokjax._checks import Scalar, check_depth, check_finite, check_pairs, check_positive
+from grokjax._functions import as_partial
 from grokjax.flows.field import Flow, checked_weight_decay
 from grokjax.flows.tree import tree_norm
 from grokjax.losses import Loss, logistic
@@ -108,7 +109,7 @@ def diagonal_flow(
         field, decode, length = Partial(_ratio_field, exponent), Partial(_ratio_point, exponent), d
         limit = jnp.ones(())
     flow = Flow(
-        Partial(field, Partial(loss.value), data, log_scale, decay),
+        Partial(field, as_partial(loss.value), data, log_scale, decay),
         Partial(decode, inputs, log_scale, decay),
         Partial(_limited_norm, limit),
     )

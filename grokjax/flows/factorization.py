@@ -25,6 +25,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
 from grokjax._checks import Scalar, check_finite, check_pairs, is_concrete
+from grokjax._functions import as_partial
 from grokjax.flows.field import Flow, checked_weight_decay
 from grokjax.flows.tree import tree_norm
 from grokjax.losses import Loss, squared
@@ -86,7 +87,7 @@ def factorization_flow(
     difference = starts[0] - starts[1]
     decay = checked_weight_decay(weight_decay)
     flow = Flow(
-        Partial(_field, Partial(loss.value), (indices, jnp.asarray(values, float)), starts, difference, decay),
+        Partial(_field, as_partial(loss.value), (indices, jnp.asarray(values, float)), starts, difference, decay),
         Partial(_point, starts, difference, decay),
         Partial(tree_norm),
     )

@@ -12,6 +12,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, PyTree
 
 from grokjax._checks import Scalar, is_concrete
+from grokjax._functions import as_partial
 from grokjax.flows.tree import tree_norm
 
 __all__ = ["Flow", "gradient_flow"]
@@ -60,9 +61,8 @@ def gradient_flow(
     """
     if not callable(objective):
         raise ValueError(f"objective must be callable as objective(params), got {type(objective).__name__}")
-    objective = objective if isinstance(objective, Partial) else Partial(objective)
-    field = Partial(_descend, objective, checked_weight_decay(weight_decay))
-    return Flow(field, Partial(_identity), Partial(size))
+    field = Partial(_descend, as_partial(objective), checked_weight_decay(weight_decay))
+    return Flow(field, Partial(_identity), as_partial(size))
 
 
 def checked_weight_decay(weight_decay: Scalar) -> Array:

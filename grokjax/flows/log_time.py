@@ -24,6 +24,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float, PyTree
 
 from grokjax._checks import Scalar, check_positive
+from grokjax._functions import as_partial
 from grokjax.flows.field import Flow
 from grokjax.flows.tree import tree_as_float, tree_norm
 
@@ -62,9 +63,10 @@ def log_time_flow(
     if not callable(log_objective):
         raise ValueError(f"log_objective must be callable as log_objective(params), got {type(log_objective).__name__}")
     check_positive("start_time", start_time)
-    log_objective = log_objective if isinstance(log_objective, Partial) else Partial(log_objective)
     initial = LogTimePoint(tree_as_float(params), jnp.log(jnp.asarray(start_time, float)))
-    return Flow(Partial(_field, log_objective), Partial(_point), Partial(_parameter_size, Partial(size))), initial
+    return Flow(
+        Partial(_field, as_partial(log_objective)), Partial(_point), Partial(_parameter_size, as_partial(size))
+    ), initial
 
 
 def _field(log_objective, s, point):

@@ -285,3 +285,22 @@ def test_tolerances_may_be_relative_to_a_small_part_of_the_state():
         run = solve(gradient_flow(objective, size=size), initial, jnp.asarray([3.0]), rtol=1e-6)
         errors.append(abs(float(run.observed["small"][0]) / math.exp(-3) - 1))
     assert errors[1] < 1e-4 < errors[0]
+
+
+def test_a_model_made_anew_from_the_same_functions_compiles_nothing():
+    traces = []
+
+    def scaled(factor, params, x):
+        traces.append(1)
+        return factor * MODEL.apply(params, x)
+
+    @jax.jit
+    def last_loss(flow, initial):
+        return solve(flow, initial, jnp.asarray([1.0]), solver=RKC2()).final_state
+
+    counts = []
+    for factor in (1.0, 2.0):
+        risk = losses.empirical_risk(Partial(scaled, jnp.asarray(factor)), losses.logistic, jnp.eye(2), jnp.ones(2))
+        last_loss(gradient_flow(risk, 0.1, size=Partial(tree_norm)), MODEL.init(None, 2, 1.0))
+        counts.append(len(traces))
+    assert counts[0] == counts[1] > 0
