@@ -83,16 +83,6 @@ def observer(task: Task) -> Partial:
     return Partial(_observe, task.model.apply, task.model.degree, task.data)
 
 
-def imbalance_of_field(apply, data: gj.data.ModularData, params: gj.models.TwoLayerParams) -> jax.Array:
-    """(⟨(W₁, b₁), ∇𝓛⟩ − ⟨W₂, ∇𝓛⟩)/(‖θ‖‖∇𝓛‖): 0 for homogeneous layers, whatever is taken for a derivative at a kink."""
-    risk = gj.losses.empirical_risk(apply, gj.losses.cross_entropy, data.train_inputs, data.train_labels)
-    gradient = jax.grad(risk)(params)
-    products = jax.tree.map(jnp.vdot, params, gradient)
-    return (products.first + products.bias - products.second) / (
-        gj.flows.tree_norm(params) * gj.flows.tree_norm(gradient)
-    )
-
-
 def _mixed(apply, params, x):
     return apply(jax.tree.map(lambda p: p.astype(jnp.float32), params), x).astype(jnp.float64)
 
@@ -134,29 +124,3 @@ def smallest_margin(logits: jax.Array, labels: jax.Array) -> jax.Array:
     own = jnp.max(logits, axis=-1, where=right, initial=-jnp.inf)
     best_other = jnp.max(logits, axis=-1, where=~right, initial=-jnp.inf)
     return jnp.min(own - best_other)
-
-
-def _mixed(apply, params, x):
-    return apply(jax.tree.map(lambda p: p.astype(jnp.float32), params), x).astype(jnp.float64)
-
-
-def _observe(apply, degree, data, t, params) -> dict[str, jax.Array]:
-    del t
-    curves = {}
-    for name, inputs, labels in (
-        ("train", data.train_inputs, data.train_labels),
-        ("test", data.test_inputs, data.test_labels),
-    ):
-        logits = jax.vmap(lambda x: apply(params, x))(inputs)
-        curves[f"{name}_loss"] = jnp.mean(jax.vmap(gj.losses.cross_entropy.value)(logits, labels))
-        curves[f"{name}_accuracy"] = gj.losses.multiclass_accuracy(logits, labels)
-    kkt = gj.analysis.margin_kkt(apply, degree, params, data.train_inputs, data.train_labels, gj.losses.cross_entropy)
-    first, second = layer_norms(params)
-    return curves | {
-        "imbalance_of_field": imbalance_of_field(apply, data, params),
-        "parameter_norm": jnp.hypot(first, second),
-        "layer_imbalance": (first - second) * (first + second),
-        "margin": kkt.margin,
-        # By its cosine, which exists also before all samples are fitted.
-        "kkt_stationarity": jnp.sqrt(1 - jnp.clip(kkt.cosine, 0, 1) ** 2),
-    }
