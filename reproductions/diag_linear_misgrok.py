@@ -15,7 +15,7 @@ Departures and choices:
 7. How accurate a classifier is on Gaussian classes follows from its cosine to w*, and that, for the mean over w*, from its margins
    on the training points; the paper has no prediction of the accuracies.
 
-Run time on 2 cores: smoke 30 s, nearly all of it compilation; default, which is the paper's setting, 80 s.
+Run time on 2 cores: smoke 30 s, nearly all of it compilation; default, which is the paper's setting, 100 s.
 """
 
 from __future__ import annotations

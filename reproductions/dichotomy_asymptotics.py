@@ -19,7 +19,7 @@ Departures and choices:
    steps at any α up to 10³, each with a linear system of 2d² unknowns, and a long compilation; at 10⁴ rounding shortens its steps without end.
 8. Tiny initialisations are of L = 2 only: for L > 2 and λ > 0 zero is a stable point.
 
-Run time on 2 cores: smoke 40 s, nearly all of it compilation; default 120 s; paper, with 16 seeds and scales to 10⁴⁰, three times as long.
+Run time on 2 cores: smoke 60 s, nearly all of it compilation; default 170 s; paper, with 16 seeds and scales to 10⁴⁰, three times as long.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ Departures and choices:
 5. The law UᵀV = α² e^(−2λt) I holds by construction in the reduction. It is therefore measured on the flow of U and V, at the smaller size.
 6. α is the diagonal of U and V, ‖θ(0)‖ = α√(2d); the loss is the mean of (W_ij − X_ij)² without ½.
 
-Run time on 2 cores: smoke 30 s, nearly all of it compilation; default, which is the paper's setting, 80 s, and so is paper.
+Run time on 2 cores: smoke 30 s, nearly all of it compilation; default, which is the paper's setting, 95 s, and so is paper.
 """
 
 from __future__ import annotations

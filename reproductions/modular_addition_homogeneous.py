@@ -17,7 +17,7 @@ Departures and choices:
 6. The default is p = 31 and width 128 with 80 % of the pairs, which generalises with so small a p; λ is 10 times the paper's. `paper` is
    figure 2: p = 97, width 1024, 40 % of the pairs, seven distinct runs.
 
-Run time on 2 cores: smoke 25 s, nearly all of it compilation; default 200 s; paper about 90 min.
+Run time on 2 cores: smoke 50 s, nearly all of it compilation; default 200 s; paper about 90 min.
 """
 
 from __future__ import annotations

@@ -32,8 +32,11 @@ each_public_module = pytest.mark.parametrize("name", PUBLIC)
 
 def imports(name):
     """Packages that a module imports anywhere in it, in functions and for type checkers too."""
-    source = Path(inspect.getfile(importlib.import_module(name))).read_text(encoding="utf-8")
-    for node in ast.walk(ast.parse(source)):
+    return imports_of(Path(inspect.getfile(importlib.import_module(name))))
+
+
+def imports_of(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -123,8 +126,11 @@ def test_public_functions_name_the_errors_they_raise():
 def test_every_library_that_is_imported_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     declared = {requirement.partition(">")[0].partition("[")[0] for requirement in project["dependencies"]}
-    used = {package for name in MODULES for package in imports(name)} - set(sys.stdlib_module_names)
-    assert used - {"grokjax", "theory"} <= declared
+    scripts = [*ROOT.glob("reproductions/*.py"), *ROOT.glob("theory/proofs/*.py")]
+    used = {package for name in MODULES for package in imports(name)}
+    used |= {package for script in scripts for package in imports_of(script)}
+    ours = {"grokjax", "theory"} | {script.stem for script in scripts}
+    assert used - ours - set(sys.stdlib_module_names) <= declared
 
 
 @pytest.mark.slow
