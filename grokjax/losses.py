@@ -31,6 +31,7 @@ __all__ = [
     "log_empirical_risk",
     "logistic",
     "multiclass_accuracy",
+    "multiclass_margins",
     "squared",
 ]
 
@@ -88,12 +89,24 @@ def multiclass_accuracy(
     logits: Float[Array, "*batch n classes"], labels: Shaped[Array, " n"]
 ) -> Float[Array, "*batch"]:
     """Fraction in [0, 1] of samples whose label has the largest logit; a tie for the largest counts ½."""
+    own, other = _own_and_best_other(logits, labels)
+    # Comparisons, not differences: of two infinite logits these are NaN.
+    return jnp.mean((own > other).astype(logits.dtype) + 0.5 * (own == other).astype(logits.dtype), axis=-1)
+
+
+def multiclass_margins(
+    logits: Float[Array, "*batch n classes"], labels: Shaped[Array, " n"]
+) -> Float[Array, "*batch n"]:
+    """z_y − max_{j ≠ y} z_j of each sample: by how much the label's logit leads, negative where it does not."""
+    own, other = _own_and_best_other(logits, labels)
+    return own - other
+
+
+def _own_and_best_other(logits, labels):
     classes = jnp.arange(logits.shape[-1], dtype=labels.dtype)
     right = jnp.broadcast_to(classes[None, :] == labels[:, None], logits.shape)
     own = jnp.max(logits, axis=-1, where=right, initial=-jnp.inf)
-    best_other = jnp.max(logits, axis=-1, where=~right, initial=-jnp.inf)
-    # Comparisons, not differences: of two infinite logits these are NaN.
-    return jnp.mean((own > best_other).astype(logits.dtype) + 0.5 * (own == best_other).astype(logits.dtype), axis=-1)
+    return own, jnp.max(logits, axis=-1, where=~right, initial=-jnp.inf)
 
 
 def _mean_loss(apply, value, inputs, labels, params):

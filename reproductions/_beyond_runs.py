@@ -14,7 +14,7 @@ import _beyond_flows as flows
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.optimize import brentq
+import scipy
 
 import grokjax as gj
 import theory
@@ -184,7 +184,7 @@ def unlearning_time(config: Config, l2: theory.max_margin.MaxMargin, unseen: flo
         )
         return math.log(2 * unseen * l2.margin) + 2 * log_scale - math.log(margin)
 
-    root: Any = brentq(surplus, -5, 20)
+    root: Any = scipy.optimize.brentq(surplus, -5, 20)
     return -root
 
 

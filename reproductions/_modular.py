@@ -2,13 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.tree_util import Partial
 
 import grokjax as gj
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What both reproductions set: the task, λ and the solver."""
+
+    modulus: int = 31
+    """p."""
+    train_fraction: float = 0.8
+    """Share of the p² pairs that is trained on."""
+    width: int = 128
+    """Hidden neurons."""
+    weight_decay: float = 1e-3
+    """λ in 1/time; multiplies ‖θ‖²/2."""
+    horizon: float
+    """End of a run with decay, in units of 1/λ."""
+    rtol: float
+    """Error allowed per step, relative to the smaller layer."""
+    records: int
+    """Recording times of each run: a third of them logarithmically, the others evenly."""
+    seed: int = 0
+    """Of data and initial weights."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("modulus", 2), ("width", 1), ("records", 30)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        for name in ("weight_decay", "horizon", "rtol"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)}")
+        if not 0 < self.train_fraction < 1:
+            raise ValueError(f"train_fraction must lie strictly between 0 and 1, got {self.train_fraction}")
 
 
 class Task(NamedTuple):
@@ -23,22 +59,28 @@ class Task(NamedTuple):
     data: gj.data.ModularData
 
 
-def modular_task(key: jax.Array, modulus: int, train_fraction: float, width: int, activation: Any = "relu") -> Task:
-    """The task and its network, two concatenated one-hot vectors in and a logit for each number out."""
-    network = gj.models.two_layer(width, 2 * modulus, modulus, activation)
-    return Task(
-        network._replace(apply=Partial(_mixed, Partial(network.apply))),
-        gj.data.modular_addition(key, modulus, train_fraction),
-    )
+def start(config: Config, last_layer: str, scale: float) -> tuple[Task, gj.models.TwoLayerParams]:
+    """Task and initial weights of the seed; the same first layer and the same pairs for every scale and last layer."""
+    key_data, key_weights = jax.random.split(jax.random.key(config.seed))
+    network = gj.models.two_layer(config.width, 2 * config.modulus, config.modulus)
+    model = network._replace(apply=Partial(_mixed, Partial(network.apply)))
+    data = gj.data.modular_addition(key_data, config.modulus, config.train_fraction)
+    return Task(model, data), model.init(key_weights, scale, last_layer)
 
 
-def seeded(
-    seed: int, modulus: int, train_fraction: float, width: int, last_layer: str, scale: float
-) -> tuple[Task, gj.models.TwoLayerParams]:
-    """Task and initial weights of a seed; the same first layer and the same pairs for every scale and last layer."""
-    key_data, key_weights = jax.random.split(jax.random.key(seed))
-    task = modular_task(key_data, modulus, train_fraction, width)
-    return task, task.model.init(key_weights, scale, last_layer)
+def spaced(first: float, knee: float, last: float, count: int) -> np.ndarray:
+    """A third of the readings logarithmically up to the knee, the others evenly."""
+    early = np.geomspace(first, knee, count // 3)
+    return np.concatenate([early, np.linspace(knee, last, count - len(early) + 1)[1:]])
+
+
+def level_times(times, curves, levels: Mapping[str, Sequence[float]]) -> dict[str, jax.Array]:
+    """When accuracies first reach their levels, by split and level; NaN where they never do."""
+    return {
+        f"{split}_{level:g}": gj.analysis.crossing_time(times, jnp.asarray(curves[f"{split}_accuracy"]), level)
+        for split, values in levels.items()
+        for level in values
+    }
 
 
 @jax.jit
@@ -56,16 +98,16 @@ def solve(task_flow: gj.flows.Flow, initial, readings, clock, observe, rtol) -> 
     )
 
 
-def train_risk(task: Task) -> Partial:
-    """Mean cross-entropy on the training pairs."""
-    return gj.losses.empirical_risk(
-        task.model.apply, gj.losses.cross_entropy, task.data.train_inputs, task.data.train_labels
-    )
-
-
 def flow(task: Task, weight_decay: jax.Array | float) -> gj.flows.Flow:
     """The gradient flow on the training pairs; errors count relative to the smaller layer, on which the logits hang."""
-    return gj.flows.gradient_flow(train_risk(task), weight_decay, size=smaller_layer)
+    data = task.data
+    risk = gj.losses.empirical_risk(task.model.apply, gj.losses.cross_entropy, data.train_inputs, data.train_labels)
+    return gj.flows.gradient_flow(risk, weight_decay, size=smaller_layer)
+
+
+def log_risk(apply, data: gj.data.ModularData) -> Partial:
+    """log 𝓛 on the training pairs, whose gradient has the direction of that of 𝓛 and does not underflow."""
+    return gj.losses.log_empirical_risk(apply, gj.losses.cross_entropy, data.train_inputs, data.train_labels)
 
 
 def smaller_layer(params: gj.models.TwoLayerParams) -> jax.Array:
@@ -89,14 +131,8 @@ def _mixed(apply, params, x):
 
 def _observe(apply, degree, data, t, params) -> dict[str, jax.Array]:
     del t
-
-    def log_risk(params):
-        """log 𝓛, whose gradient has the direction of that of 𝓛 and does not underflow."""
-        logits = jax.vmap(lambda x: apply(params, x))(data.train_inputs)
-        logs = jax.vmap(gj.losses.cross_entropy.log_value)(logits, data.train_labels)
-        return jax.nn.logsumexp(logs) - jnp.log(jnp.asarray(logs.size, logs.dtype)), logits
-
-    (log_loss, logits), gradient = jax.value_and_grad(log_risk, has_aux=True)(params)
+    log_loss, gradient = jax.value_and_grad(log_risk(apply, data))(params)
+    logits = jax.vmap(lambda x: apply(params, x))(data.train_inputs)
     test_logits = jax.vmap(lambda x: apply(params, x))(data.test_inputs)
     first, second = layer_norms(params)
     norm, slope = jnp.hypot(first, second), gj.flows.tree_norm(gradient)
@@ -112,15 +148,7 @@ def _observe(apply, degree, data, t, params) -> dict[str, jax.Array]:
         "parameter_norm": norm,
         "layer_imbalance": (first - second) * (first + second),
         "imbalance_of_field": (along_first - along_second) / (norm * slope),
-        "margin": smallest_margin(logits, data.train_labels) / norm**degree,
+        "margin": jnp.min(gj.losses.multiclass_margins(logits, data.train_labels)) / norm**degree,
         # That of `analysis.margin_kkt`, and its continuation to where not all samples are fitted.
         "kkt_stationarity": jnp.sqrt(1 - jnp.clip(cosine, 0, 1) ** 2),
     }
-
-
-def smallest_margin(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """Smallest lead of a label's logit over the best of the others."""
-    right = jnp.arange(logits.shape[-1], dtype=labels.dtype)[None, :] == labels[:, None]
-    own = jnp.max(logits, axis=-1, where=right, initial=-jnp.inf)
-    best_other = jnp.max(logits, axis=-1, where=~right, initial=-jnp.inf)
-    return jnp.min(own - best_other)

@@ -30,7 +30,7 @@ import _diagonal_nets as nets
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.special import ndtr
+import scipy
 
 import grokjax as gj
 from grokjax import experiment
@@ -130,7 +130,7 @@ def accuracy_at(cosine, gap: float) -> np.ndarray:
     s = 5 * (nodes + 1)
     density = 5 * weights * math.sqrt(2 / math.pi) * np.exp(-(s**2) / 2)
     c = np.asarray(cosine)[..., None]
-    return ndtr(c * (s + gap / 2) / np.sqrt(1 - c**2)) @ density
+    return scipy.special.ndtr(c * (s + gap / 2) / np.sqrt(1 - c**2)) @ density
 
 
 def mean_distance(gap: float) -> float:

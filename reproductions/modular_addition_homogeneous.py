@@ -23,7 +23,7 @@ Run time on 2 cores: smoke 50 s, nearly all of it compilation; default 200 s; pa
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,55 +42,35 @@ if TYPE_CHECKING:
 
 PAPER = "Lyu et al. 2023 (2311.18817)"
 LEVELS = (0.1, 0.5, 0.9)
-Start = Callable[[str, float], tuple[modular.Task, gj.models.TwoLayerParams]]
 # In units of 1/λ: what is averaged for the generalised gradient.
 STRETCH = 1.0
 
 
-@dataclass(frozen=True)
-class Config:
+@dataclass(frozen=True, kw_only=True)
+class Config(modular.Config):
     """Sizes, scales and solver settings."""
 
-    modulus: int = 31
-    """p."""
-    train_fraction: float = 0.8
-    """Share of the p² pairs that is trained on."""
-    width: int = 128
-    """Hidden neurons."""
     scales: tuple[float, ...] = (1.0, 10.0, 100.0)
     """α: factors on the initial weights, with W₂ = 0; increasing."""
     base_scale: float = 10.0
     """α of the runs with different λ; one of the scales."""
-    weight_decay: float = 1e-3
-    """λ in 1/time; multiplies ‖θ‖²/2."""
     decay_factors: tuple[float, ...] = (0.3, 3.0, 30.0)
     """Factors on λ of further runs, increasing; the last is meant to be too much."""
     horizon: float = 6.0
     """End of each run, in units of 1/λ after (1/λ) log α."""
     rtol: float = 2e-2
-    """Error allowed per step, relative to the smaller layer."""
     records: int = 100
-    """Recording times of each run: a third of them logarithmically up to λt = 0.2, the others evenly."""
     descent_steps: int = 2000
     """Steps of the paper's gradient descent to compare with."""
     learning_rate: float = 2e-3
     """Of the paper's gradient descent."""
-    seed: int = 0
-    """Of data and initial weights."""
 
     def __post_init__(self) -> None:
-        if self.modulus < 2:
-            raise ValueError(f"modulus must be at least 2, got {self.modulus}")
-        for name, least in (("width", 1), ("records", 30), ("descent_steps", 2)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        super().__post_init__()
         if self.descent_steps < self.records:
             raise ValueError(f"descent_steps must be at least records = {self.records}, got {self.descent_steps}")
-        for name in ("weight_decay", "horizon", "rtol", "learning_rate"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)}")
-        if not 0 < self.train_fraction < 1:
-            raise ValueError(f"train_fraction must lie strictly between 0 and 1, got {self.train_fraction}")
+        if not 0 < self.learning_rate < math.inf:
+            raise ValueError(f"learning_rate must be positive and finite, got {self.learning_rate}")
         for name in ("scales", "decay_factors"):
             values = getattr(self, name)
             if len(values) < 2 or min(values) <= 0 or list(values) != sorted(set(values)):
@@ -124,35 +104,21 @@ def settings(config: Config) -> dict[str, tuple[str, float, float]]:
 def run(config: Config) -> Iterator[experiment.Part]:
     """One part a run of the paper; the base run at half the tolerance; the kernel regime; the paper's gradient descent."""
     runs = settings(config)
-    start = starts(config)
     share = 0.8 / (len(runs) + 2)
-    curves = {}
-    for name, (last_layer, scale, decay) in runs.items():
-        curves[name] = integrate(config, *start(last_layer, scale), scale, decay, config.rtol)
-        yield experiment.Part(name, share, curves[name].expand_dims(run=[name]))
-    halved = integrate(
-        config, *start("zero", config.base_scale), config.base_scale, config.weight_decay, config.rtol / 2
-    )
+    fits = {}
+    for name, setting in runs.items():
+        curves = integrate(config, *setting, config.rtol)
+        fits[name] = float(curves["train_0.99"]) / setting[2]
+        yield experiment.Part(name, share, curves.expand_dims(run=[name]))
+    halved = integrate(config, *runs[f"scale {config.base_scale:g}"], config.rtol / 2)
     yield experiment.Part("half the tolerance", 2 * share, halved.rename({name: f"halved_{name}" for name in halved}))
-    fits = {name: float(fit_time(curves[name])) / runs[name][2] for name in runs if name.startswith("scale")}
-    yield experiment.Part("kernel regime", 0.1, kernel_regime(config, start, fits))
-    yield experiment.Part("gradient descent", 0.1, descend(config, *start("zero", config.base_scale)))
-
-
-def starts(config: Config) -> Start:
-    """The task of the seed, with its initial weights by last layer and scale."""
-
-    def start(last_layer: str, scale: float) -> tuple[modular.Task, gj.models.TwoLayerParams]:
-        return modular.seeded(config.seed, config.modulus, config.train_fraction, config.width, last_layer, scale)
-
-    return start
+    yield experiment.Part("kernel regime", 0.1, kernel_regime(config, [fits[f"scale {a:g}"] for a in config.scales]))
+    yield experiment.Part("gradient descent", 0.1, descend(config))
 
 
 def recording_times(config: Config, scale: float) -> np.ndarray:
     """λt of the records of a run."""
-    early = np.geomspace(1e-3 / max(scale, 1) ** 2, 0.2, config.records // 3)
-    end = math.log(scale) + config.horizon
-    return np.concatenate([early, np.linspace(0.2, end, config.records - len(early) + 1)[1:]])
+    return modular.spaced(1e-3 / max(scale, 1) ** 2, 0.2, math.log(scale) + config.horizon, config.records)
 
 
 def with_parameters(observe, t, params):
@@ -160,10 +126,9 @@ def with_parameters(observe, t, params):
     return observe(t, params), params
 
 
-def integrate(
-    config: Config, task: modular.Task, initial: gj.models.TwoLayerParams, scale: float, decay: float, rtol: float
-) -> xr.Dataset:
+def integrate(config: Config, last_layer: str, scale: float, decay: float, rtol: float) -> xr.Dataset:
     """Curves of one run."""
+    task, initial = modular.start(config, last_layer, scale)
     times = recording_times(config, scale)
     clock = gj.flows.scaled_clock(decay)
     observe = Partial(with_parameters, modular.observer(task))
@@ -181,11 +146,7 @@ def integrate(
         "accepted": solution.statistics.accepted,
         "status": solution.status,
     }
-    for split in ("train", "test"):
-        for level in LEVELS + ((0.99,) if split == "train" else ()):
-            scalars[f"{split}_{level:g}"] = gj.analysis.crossing_time(
-                times, jnp.asarray(curves[f"{split}_accuracy"]), level
-            )
+    scalars |= modular.level_times(times, curves, {"train": (*LEVELS, 0.99), "test": LEVELS})
     units = {"scaled_time": "1/weight_decay"}
     return experiment.dataset("record", curves, scalars, units=units)
 
@@ -200,11 +161,6 @@ def averaged(times: np.ndarray, params) -> np.ndarray:
             chosen = np.asarray([start, end])
             residual[end] = pair(times[chosen], jax.tree.map(lambda x, chosen=chosen: x[chosen], params))[0]
     return residual
-
-
-def fit_time(curves: xr.Dataset) -> xr.DataArray:
-    """λt at which 99 % of the training pairs are fitted."""
-    return curves["train_0.99"]
 
 
 def linear_apply(apply, base, h, x):
@@ -233,25 +189,26 @@ def kernel_flows(task_apply, data, base, times, rtol):
     return outputs
 
 
-def kernel_regime(config: Config, start: Start, fits: dict[str, float]) -> xr.Dataset:
+def kernel_regime(config: Config, fits: list[float]) -> xr.Dataset:
     """How far the test logits are from those of the linearised network when the training pairs have been fitted.
 
-    Both at λ = 0: the features of the network shrink by e^(−λt) meanwhile, those of the linearised one do not.
+    `fits` are the flow times of that, a scale each. Both at λ = 0: the features of the network shrink by e^(−λt) meanwhile, those of the linearised one do not.
     """
     differences = []
-    for scale, fit in zip(config.scales, fits.values(), strict=True):
+    for scale, fit in zip(config.scales, fits, strict=True):
         if not math.isfinite(fit):
             differences.append(math.nan)
             continue
-        task, base = start("zero", scale)
+        task, base = modular.start(config, "zero", scale)
         times = fit * np.asarray([0.5, 1.0])
         network, linear = kernel_flows(task.model.apply, task.data, base, times, config.rtol / 10)
         differences.append(float(jnp.linalg.norm(network[-1] - linear[-1]) / jnp.linalg.norm(linear[-1])))
     return experiment.dataset("scale", {"kernel_difference": differences}, coordinates={"scale": list(config.scales)})
 
 
-def descend(config: Config, task: modular.Task, initial: gj.models.TwoLayerParams) -> xr.Dataset:
+def descend(config: Config) -> xr.Dataset:
     """The paper's gradient descent beside the flow, over its first steps."""
+    task, initial = modular.start(config, "zero", config.base_scale)
     flow, observe = modular.flow(task, config.weight_decay), modular.observer(task)
     # As many records as of the other runs, so that the flow beside it compiles nothing.
     steps = np.linspace(1, config.descent_steps, config.records).astype(int)

@@ -37,40 +37,21 @@ if TYPE_CHECKING:
 PAPER = "Lyu et al. 2023 (2311.18817), figure 4"
 
 
-@dataclass(frozen=True)
-class Config:
-    """Sizes, horizons and solver settings."""
+@dataclass(frozen=True, kw_only=True)
+class Config(modular.Config):
+    """Sizes, horizons and solver settings; the error of log t is twice the share `rtol`, and at 3e-2 curves are ragged."""
 
-    modulus: int = 31
-    """p."""
-    train_fraction: float = 0.8
-    """Share of the p² pairs that is trained on."""
-    width: int = 128
-    """Hidden neurons."""
     end: float = 2150.0
     """s at the end of the run without decay; log t grows exponentially in s once the pairs are fitted."""
-    weight_decay: float = 1e-3
-    """λ of the run with decay, in 1/time."""
     horizon: float = 10.0
     """λt at the end of the run with decay."""
     rtol: float = 1e-2
-    """Error allowed per step, relative to the smaller layer; of log t it is twice that share, and at 3e-2 curves are ragged."""
     records: int = 150
-    """Recording times of each run: a third of them logarithmically, the others evenly."""
-    seed: int = 0
-    """Of data and initial weights."""
 
     def __post_init__(self) -> None:
-        if self.modulus < 2:
-            raise ValueError(f"modulus must be at least 2, got {self.modulus}")
-        for name, least in (("width", 1), ("records", 30)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        for name in ("weight_decay", "horizon", "rtol", "end"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)}")
-        if not 0 < self.train_fraction < 1:
-            raise ValueError(f"train_fraction must lie strictly between 0 and 1, got {self.train_fraction}")
+        super().__post_init__()
+        if not 0 < self.end < math.inf:
+            raise ValueError(f"end must be positive and finite, got {self.end}")
 
 
 PRESETS = {
@@ -82,27 +63,19 @@ PRESETS = {
 
 def run(config: Config) -> Iterator[experiment.Part]:
     """The run without decay, and the same start with it."""
-    task, initial = modular.seeded(config.seed, config.modulus, config.train_fraction, config.width, "he", 1.0)
-    log_risk = gj.losses.log_empirical_risk(
-        task.model.apply, gj.losses.cross_entropy, task.data.train_inputs, task.data.train_labels
-    )
+    task, initial = modular.start(config, "he", 1.0)
+    log_risk = modular.log_risk(task.model.apply, task.data)
     flow, start = gj.flows.log_time_flow(log_risk, initial, size=modular.smaller_layer)
-    readings = spaced(1.0, config.end, config.records)
+    readings = modular.spaced(1.0, config.end / 20, config.end, config.records)
     observe = Partial(with_log_time, modular.observer(task))
     solution = modular.solve(flow, start, readings, gj.flows.flow_clock(), observe, config.rtol)
     yield experiment.Part("without decay", 0.7, curves(solution, "plain", readings))
 
-    scaled = spaced(1e-3, config.horizon, config.records)
+    scaled = modular.spaced(1e-3, config.horizon / 20, config.horizon, config.records)
     clock = gj.flows.scaled_clock(config.weight_decay)
     observe = Partial(at_flow_time, modular.observer(task))
     solution = modular.solve(modular.flow(task, config.weight_decay), initial, scaled, clock, observe, config.rtol)
     yield experiment.Part("with decay", 0.3, curves(solution, "decay", scaled))
-
-
-def spaced(first: float, last: float, count: int) -> np.ndarray:
-    """A third of the readings logarithmically up to a twentieth of the last one, the others evenly."""
-    early = np.geomspace(first, last / 20, count // 3)
-    return np.concatenate([early, np.linspace(last / 20, last, count - len(early) + 1)[1:]])
 
 
 def with_log_time(observe, s, point):
@@ -123,11 +96,7 @@ def curves(solution: gj.flows.Solution, name: str, readings: np.ndarray) -> xr.D
         "rejected": solution.statistics.rejected,
         "status": solution.status,
     }
-    # A level that is never reached is NaN by intention.
-    with jax.debug_nans(False):
-        for split, level in (("train", 0.99), ("test", 0.1), ("test", 0.5), ("test", 0.9)):
-            curve = jnp.asarray(observed[f"{split}_accuracy"])
-            scalars[f"{split}_{level:g}"] = gj.analysis.crossing_time(observed["log_time"], curve, level)
+    scalars |= modular.level_times(observed["log_time"], observed, {"train": (0.99,), "test": (0.1, 0.5, 0.9)})
     named = {f"{name}_{key}": values for key, values in (observed | {"reading": readings}).items()}
     return experiment.dataset("record", named, {f"{name}_{key}": value for key, value in scalars.items()})
 

@@ -182,6 +182,15 @@ def test_multiclass_accuracy_counts_a_tie_for_the_largest_logit_as_half():
     assert losses.multiclass_accuracy(logits, jnp.asarray([0, 1, 2, 0])).tolist() == (1 + 0.5 + 1 + 0) / 4
 
 
+def test_multiclass_margins_are_leads_of_the_label_and_positive_exactly_where_it_is_right(key):
+    logits = jax.random.normal(key, (3, 20, 5))
+    labels = jnp.arange(20) % 5
+    margins = losses.multiclass_margins(logits, labels)
+    for row, label, margin in zip(logits[1], labels, margins[1], strict=True):
+        assert margin == row[label] - jnp.max(jnp.delete(row, label))
+    np.testing.assert_allclose(np.mean(np.asarray(margins) > 0, axis=-1), losses.multiclass_accuracy(logits, labels), rtol=1e-14)
+
+
 def test_multiclass_accuracy_is_the_share_of_right_largest_logits(key):
     logits = jax.random.normal(key, (5, 200, 7))
     labels = jax.random.randint(key, (200,), 0, 7)

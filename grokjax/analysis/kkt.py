@@ -127,9 +127,7 @@ def margin_kkt(
     norm, unit = _normalised(params)
     slope, steepest = _normalised(pull_back(descent)[0])
     cosine = _dot(unit, steepest)
-    along = jnp.maximum(cosine, 0)
-    # As a difference of vectors: √(1 − cosine²) would lose half the digits.
-    stationarity = tree_norm(tree_axpy(-along, steepest, unit))
+    along, stationarity = _split(cosine, unit, steepest)
     slack = jnp.sum(weights * jnp.where(constrained, margins - least, 0))
 
     fitted = (least > 0) & jnp.all(weights >= 0)
@@ -173,8 +171,7 @@ def averaged_stationarity(scaled_times: ArrayLike, params: PyTree) -> Float[Arra
 
     def sine(mean, slope):
         (_, unit), (_, steepest) = _normalised(mean), _normalised(slope)
-        along = jnp.maximum(_dot(unit, steepest), 0)
-        return tree_norm(tree_axpy(-along, steepest, unit))
+        return _split(_dot(unit, steepest), unit, steepest)[1]
 
     return jax.vmap(sine)(middle, jax.tree.map(descent, params, middle))
 
@@ -257,6 +254,15 @@ def _multiclass(outputs, labels, descent) -> Constraints:
 def _normalised(tree):
     norm = tree_norm(tree)
     return norm, jax.tree.map(lambda x: x / norm.astype(x.dtype), tree)
+
+
+def _split(cosine, unit, direction):
+    """Lengths of a unit vector along another, if not negative, and of what is left; cosine is their product.
+
+    The latter as a difference of vectors: √(1 − cosine²) would lose half the digits.
+    """
+    along = jnp.maximum(cosine, 0)
+    return along, tree_norm(tree_axpy(-along, direction, unit))
 
 
 def _dot(xs, ys):
