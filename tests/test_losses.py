@@ -188,7 +188,9 @@ def test_multiclass_margins_are_leads_of_the_label_and_positive_exactly_where_it
     margins = losses.multiclass_margins(logits, labels)
     for row, label, margin in zip(logits[1], labels, margins[1], strict=True):
         assert margin == row[label] - jnp.max(jnp.delete(row, label))
-    np.testing.assert_allclose(np.mean(np.asarray(margins) > 0, axis=-1), losses.multiclass_accuracy(logits, labels), rtol=1e-14)
+    np.testing.assert_allclose(
+        np.mean(np.asarray(margins) > 0, axis=-1), losses.multiclass_accuracy(logits, labels), rtol=1e-14
+    )
 
 
 def test_multiclass_accuracy_is_the_share_of_right_largest_logits(key):
