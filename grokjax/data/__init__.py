@@ -15,11 +15,16 @@ from grokjax.data.completion import (
     observed_entries,
 )
 from grokjax.data.modular import ModularData, modular_addition, modular_task
+from grokjax.data.operations import OperationTable, operation_table
+from grokjax.data.splits import Rows, Split, split, take
 
 __all__ = [
     "CompletionData",
     "Dataset",
     "ModularData",
+    "OperationTable",
+    "Rows",
+    "Split",
     "l2_separated_classification",
     "l2_separated_points",
     "low_rank",
@@ -28,6 +33,9 @@ __all__ = [
     "modular_task",
     "multiplication_table",
     "observed_entries",
+    "operation_table",
     "sparse_classification",
     "sparse_points",
+    "split",
+    "take",
 ]

@@ -1,4 +1,6 @@
-"""Tables of an operation modulo p: all p² pairs of numbers, some to train on and the rest to test on.
+"""Operations modulo p with their pairs already sorted: some to train on and the rest to test on.
+
+Sizes are part of the shapes here; `operation_table` and `split` keep the whole table and mark its rows instead.
 
 References:
     Lyu et al., arXiv 2311.18817, figure 2: addition modulo 97, 40 % of the pairs.
@@ -7,14 +9,13 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray
 
-from grokjax._checks import check_integer
+from grokjax.data.operations import Operation, operation_table
 
 __all__ = ["ModularData", "modular_addition", "modular_task"]
 
@@ -56,7 +57,10 @@ def modular_addition(key: PRNGKeyArray, modulus: int, train_fraction: float) -> 
 
 
 def modular_task(
-    key: PRNGKeyArray, modulus: int, train_fraction: float, operation: Callable[[Array, Array], Array]
+    key: PRNGKeyArray,
+    modulus: int,
+    train_fraction: float,
+    operation: Operation,
 ) -> ModularData:
     """Any operation modulo p, c = operation(a, b) mod p; the same key splits every operation alike.
 
@@ -64,22 +68,22 @@ def modular_task(
         key: PRNG key.
         modulus: p ≥ 2.
         train_fraction: share of the p² pairs, in (0, 1]; n = ⌊share·p²⌋ of them, which must be at least 1.
-        operation: element-wise on int32 arrays of a and b, in which its result must fit.
+        operation: element by element on integer arrays of a and b, as `operation_table` takes it.
 
     Returns:
         A `ModularData`.
 
     Raises:
-        ValueError: if `modulus` is not an integer of at least 2, or the share is outside (0, 1] or gives no pair.
+        ValueError: if `modulus` is not an integer of at least 2, the operation does not give integers, or the share is
+            outside (0, 1] or gives no pair.
     """
-    check_integer("modulus", modulus, 2)
+    table = operation_table(operation, modulus)
     if not 0 < train_fraction <= 1:
         raise ValueError(f"train_fraction must be above 0 and at most 1, got {train_fraction}")
     # 0.29·100 is 28.999… in floating point: a few roundings more than the product has, before it is cut.
     train_size = math.floor(train_fraction * modulus**2 * (1 + 4 * math.ulp(1)))
     if train_size == 0:
         raise ValueError(f"train_fraction must give at least one of {modulus**2} pairs, got {train_fraction}")
-    order = jax.random.permutation(key, modulus**2).astype(jnp.int32)
-    pairs = jnp.stack([order // modulus, order % modulus], axis=1)
-    labels = operation(pairs[:, 0], pairs[:, 1]) % modulus
-    return ModularData(pairs[:train_size], labels[:train_size], pairs[train_size:], labels[train_size:])
+    order = jax.random.permutation(key, modulus**2)
+    inputs, labels = table.inputs[order], table.labels[order]
+    return ModularData(inputs[:train_size], labels[:train_size], inputs[train_size:], labels[train_size:])
