@@ -7,6 +7,7 @@ Sub-modules load when first used, so that importing `grokjax` compiles, configur
     losses    per-sample losses, stable also in log space     (`losses.logistic`)
     flows     continuous-time training                        (`flows.solve`)
     analysis  what is read off parameters and curves          (`analysis.transition`)
+    sweeps    many cells as few programs, in a store          (`sweeps.run`)
     experiment  configuration, claims, figures and results on disk
 
 Analytic predictions live in the sibling package `theory`, which shares no code with this one.
@@ -19,9 +20,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from grokjax import analysis, data, experiment, flows, losses, models
+    from grokjax import analysis, data, experiment, flows, losses, models, sweeps
 
-__all__ = ["analysis", "data", "experiment", "flows", "losses", "models"]
+__all__ = ["analysis", "data", "experiment", "flows", "losses", "models", "sweeps"]
 
 
 def __getattr__(name: str) -> ModuleType:

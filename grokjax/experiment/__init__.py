@@ -1,7 +1,7 @@
 """What a reproduction needs besides its science: command line, claims, results on disk, progress and figure style.
 
-The only part of the package that touches disk, argv, the terminal and the clock. A reproduction hands `main` an
-`Experiment` and is done:
+The only part of the package that touches argv, and, with `sweeps`, disk, the terminal and the clock. A reproduction
+hands `main` an `Experiment` and is done:
 
     if __name__ == "__main__":
         raise SystemExit(experiment.main(EXPERIMENT))
