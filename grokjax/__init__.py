@@ -6,6 +6,7 @@ Sub-modules load when first used, so that importing `grokjax` compiles, configur
     data      data sets from a PRNG key                       (`data.sparse_classification`)
     losses    per-sample losses, stable also in log space     (`losses.logistic`)
     flows     continuous-time training                        (`flows.solve`)
+    training  training by optimiser steps                     (`training.train`)
     analysis  what is read off parameters and curves          (`analysis.transition`)
     sweeps    many cells as few programs, in a store          (`sweeps.run`)
     experiment  configuration, claims, figures and results on disk
@@ -20,9 +21,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from grokjax import analysis, data, experiment, flows, losses, models, sweeps
+    from grokjax import analysis, data, experiment, flows, losses, models, sweeps, training
 
-__all__ = ["analysis", "data", "experiment", "flows", "losses", "models", "sweeps"]
+__all__ = ["analysis", "data", "experiment", "flows", "losses", "models", "sweeps", "training"]
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -31,7 +31,9 @@ __all__ = [
     "log_empirical_risk",
     "logistic",
     "multiclass_accuracy",
+    "multiclass_correct",
     "multiclass_margins",
+    "one_hot_squared",
     "squared",
 ]
 
@@ -88,10 +90,21 @@ def accuracy(outputs: Float[Array, "*batch n"], labels: Shaped[Array, " n"]) -> 
 def multiclass_accuracy(
     logits: Float[Array, "*batch n classes"], labels: Shaped[Array, " n"]
 ) -> Float[Array, "*batch"]:
-    """Fraction in [0, 1] of samples whose label has the largest logit; a tie for the largest counts ½."""
+    """Fraction in [0, 1] of samples whose label has the largest logit; of k that share the largest, 1/k."""
+    return jnp.mean(multiclass_correct(logits, labels), axis=-1)
+
+
+def multiclass_correct(
+    logits: Float[Array, "*batch n classes"], labels: Shaped[Array, " n"]
+) -> Float[Array, "*batch n"]:
+    """1 for a sample whose label has the largest logit, 1/k if k classes share the largest, else 0.
+
+    That is the chance of being right if ties are broken at random: a network whose logits are all 0 is at chance.
+    """
     own, other = _own_and_best_other(logits, labels)
     # Comparisons, not differences: of two infinite logits these are NaN.
-    return jnp.mean((own > other).astype(logits.dtype) + 0.5 * (own == other).astype(logits.dtype), axis=-1)
+    ties = jnp.sum((logits == own[..., None]).astype(logits.dtype), axis=-1)
+    return jnp.where(own >= other, 1 / jnp.maximum(ties, 1), jnp.zeros((), logits.dtype))
 
 
 def multiclass_margins(
@@ -132,15 +145,22 @@ def _log_softplus(x):
 
 def _others_against_label(output, label):
     """log Σ_{j ≠ y} e^(z_j − z_y): the negative margin of a multi-class output."""
-    classes = jnp.arange(output.shape[-1])
-    return jax.nn.logsumexp(jnp.where(classes == label, -jnp.inf, output - output[label]))
+    return jax.nn.logsumexp(jnp.where(_is_label(output, label), -jnp.inf, output - output[label]))
 
 
-def _squared_log_value(output, label):
-    residual = output - jnp.asarray(label).astype(output.dtype)
+def _from_one_hot(output, label):
+    return output - _is_label(output, label).astype(output.dtype)
+
+
+def _is_label(output, label):
+    return jnp.arange(output.shape[-1], dtype=jnp.asarray(label).dtype) == label
+
+
+def _log_mean_square(residual):
+    total = jnp.mean(jnp.square(residual))
     # log 0 = −∞ with slope 0: in a mean over samples a fitted one has no weight, and ∞·0 must not arise.
-    fitted = residual == 0
-    return jnp.where(fitted, -jnp.inf, 2 * jnp.log(jnp.abs(jnp.where(fitted, 1, residual))))
+    fitted = total == 0
+    return jnp.where(fitted, -jnp.inf, jnp.log(jnp.where(fitted, 1, total)))
 
 
 logistic = Loss(
@@ -160,7 +180,7 @@ exponential = Loss(
 squared = Loss(
     "squared",
     lambda output, label: jnp.square(output - jnp.asarray(label).astype(output.dtype)),
-    _squared_log_value,
+    lambda output, label: _log_mean_square(output - jnp.asarray(label).astype(output.dtype)),
 )
 """ℓ = (f − y)², no ½, real labels."""
 
@@ -170,3 +190,10 @@ cross_entropy = Loss(
     lambda output, label: _log_softplus(_others_against_label(output, label)),
 )
 """ℓ = −log softmax(z)_y, logits z of shape (classes,), integer labels."""
+
+one_hot_squared = Loss(
+    "one_hot_squared",
+    lambda output, label: jnp.mean(jnp.square(_from_one_hot(output, label))),
+    lambda output, label: _log_mean_square(_from_one_hot(output, label)),
+)
+"""ℓ = Σ_c (z_c − 1[c = y])²/classes, z of shape (classes,), integer labels: the squared loss of classification."""

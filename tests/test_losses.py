@@ -177,9 +177,31 @@ def test_accuracy_counts_a_zero_margin_as_half():
     assert losses.accuracy(outputs, labels).tolist() == [(1 + 1 + 0.5 + 0) / 4, 0.5]
 
 
-def test_multiclass_accuracy_counts_a_tie_for_the_largest_logit_as_half():
-    logits = jnp.asarray([[3.0, 1.0, 2.0], [0.0, 0.0, 0.0], [5.0, 5.0, 6.0], [-jnp.inf, 1.0, 0.0]])
-    assert losses.multiclass_accuracy(logits, jnp.asarray([0, 1, 2, 0])).tolist() == (1 + 0.5 + 1 + 0) / 4
+def test_a_tie_of_k_classes_for_the_largest_logit_counts_one_kth():
+    logits = jnp.asarray([[3.0, 1.0, 2.0], [0.0, 0.0, 0.0], [5.0, 5.0, 6.0], [-jnp.inf, 1.0, 0.0], [2.0, 2.0, 1.0]])
+    labels = jnp.asarray([0, 1, 2, 0, 1])
+    assert losses.multiclass_correct(logits, labels).tolist() == [1, 1 / 3, 1, 0, 0.5]
+    assert losses.multiclass_accuracy(logits, labels) == pytest.approx((1 + 1 / 3 + 1 + 0 + 0.5) / 5, rel=1e-15)
+
+
+def test_logits_that_are_not_numbers_are_wrong():
+    logits = jnp.asarray([[jnp.nan, 0.0], [jnp.nan, jnp.nan], [jnp.inf, 0.0], [jnp.inf, jnp.inf]])
+    assert losses.multiclass_correct(logits, jnp.asarray([0, 0, 0, 0])).tolist() == [0, 0, 1, 0.5]
+
+
+def test_the_squared_loss_of_classes_is_the_mean_square_of_the_distance_from_one_hot_labels(key):
+    logits, labels = jax.random.normal(key, (6, 5)), np.arange(6) % 5
+    expected = np.mean((np.asarray(logits) - np.eye(5)[labels]) ** 2, axis=-1)
+    values = jax.vmap(losses.one_hot_squared.value)(logits, jnp.asarray(labels))
+    logs = jax.vmap(losses.one_hot_squared.log_value)(logits, jnp.asarray(labels))
+    np.testing.assert_allclose(values, expected, rtol=1e-14)
+    np.testing.assert_allclose(logs, np.log(expected), rtol=1e-13)
+
+
+def test_a_fitted_sample_has_no_weight_in_the_log_of_the_squared_loss_of_classes():
+    value, slope = jax.value_and_grad(losses.one_hot_squared.log_value)(jnp.asarray([0.0, 1.0]), 1)
+    assert value == -jnp.inf
+    assert slope.tolist() == [0, 0]
 
 
 def test_multiclass_margins_are_leads_of_the_label_and_positive_exactly_where_it_is_right(key):

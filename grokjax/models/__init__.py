@@ -6,6 +6,10 @@ from grokjax.models.diagonal import DiagonalParams, diagonal_linear
 from grokjax.models.factorization import FactorizationParams, matrix_factorization, product_matrix
 from grokjax.models.linearized import linearized
 from grokjax.models.mlp import mlp
+from grokjax.models.network import Network, network
+from grokjax.models.pair_network import PairParams, pair_network
+from grokjax.models.transformer import transformer
+from grokjax.models.transformer_setups import transformer_setup, transformer_tokens
 from grokjax.models.two_layer import TwoLayerParams, two_layer
 
 __all__ = [
@@ -13,12 +17,19 @@ __all__ = [
     "DiagonalParams",
     "FactorizationParams",
     "Model",
+    "Network",
+    "PairParams",
     "TwoLayerParams",
     "antisymmetric",
     "diagonal_linear",
     "linearized",
     "matrix_factorization",
     "mlp",
+    "network",
+    "pair_network",
     "product_matrix",
+    "transformer",
+    "transformer_setup",
+    "transformer_tokens",
     "two_layer",
 ]

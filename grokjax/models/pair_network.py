@@ -1,0 +1,134 @@
+"""The network of the corrupted-label paper: f(m, n) = W φ(U e_m + V e_n) on pairs of numbers, with its regularisers."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from grokjax._checks import check_integer, is_concrete
+from grokjax.models._layers import activation_function
+from grokjax.models.network import Network
+
+__all__ = ["PairParams", "pair_network"]
+
+# Those of the library the authors used: running means move by a tenth of the way a step.
+_MOMENTUM, _EPSILON = 0.9, 1e-5
+
+
+class PairParams(NamedTuple):
+    """The weights, a neuron along the last axis.
+
+    Attributes:
+        left: Uᵀ, (operands, width): the row of a number is what it adds to the pre-activations as first operand.
+        right: Vᵀ, (operands, width).
+        readout: W, (classes, width).
+        normalisation: {"scale": γ, "bias": β}, (width,) each, or {} without a learned normalisation.
+    """
+
+    left: Float[Array, "operands width"]
+    right: Float[Array, "operands width"]
+    readout: Float[Array, "classes width"]
+    normalisation: dict[str, Float[Array, " width"]]
+
+
+# Typed, so that 4.0 and True are not taken for the 4 and 1 of an earlier call, and are refused.
+@functools.lru_cache(maxsize=None, typed=True)
+def pair_network(
+    width: int,
+    operands: int,
+    classes: int,
+    activation: Literal["relu"] | int = 2,
+    normalisation: Literal["batch", "layer"] | None = None,
+    affine: bool = True,
+    dtype: Any = jnp.float32,
+) -> Network:
+    """f(m, n) = W N(φ(D(U e_m + V e_n))): two layers without biases, φ(x) = x² or ReLU.
+
+    One-hot vectors are never formed: a product with one is a row look-up. D is dropout, on the pre-activation, with
+    the kept ones divided by 1 − rate; N is the normalisation, after the activation. Every weight is drawn with
+    standard deviation (16·width)^(−1/3), which is 0.05 at width 500.
+
+    Args:
+        width: number of hidden neurons N.
+        operands: numbers there are, from 0 on; p for arithmetic modulo p.
+        classes: number of outputs.
+        activation: "relu", or the integer power p ≥ 1.
+        normalisation: "batch" (momentum 0.1, ε = 10⁻⁵, the state being running means and variances), "layer"
+            (ε = 10⁻⁵), or None.
+        affine: whether the normalisation has a learned γ and β; without, they are 1 and 0.
+        dtype: of weights and outputs.
+
+    Returns:
+        A `Network` with parameters `PairParams`; its inputs are integers of shape (n, 2), its outputs (n, classes).
+
+    Raises:
+        ValueError: for a size that is no integer of at least 1, an unknown activation or normalisation; by `apply` for
+            inputs of another shape, or a concrete dropout rate outside [0, 1).
+
+    References:
+        Doshi et al., arXiv 2310.13061, section 2 and appendix A; where dropout and normalisation stand is from the
+        authors' code.
+    """
+    check_integer("width", width)
+    check_integer("operands", operands)
+    check_integer("classes", classes)
+    phi, _ = activation_function(activation)
+    if normalisation not in ("batch", "layer", None):
+        raise ValueError(f'normalisation must be "batch", "layer" or None, got {normalisation!r}')
+    learned = {"use_scale": affine, "use_bias": affine, "epsilon": _EPSILON, "dtype": dtype, "param_dtype": dtype}
+
+    def init(key: PRNGKeyArray) -> tuple[PairParams, dict[str, Any]]:
+        keys = jax.random.split(key, 3)
+        shapes = ((operands, width), (operands, width), (classes, width))
+        deviation = (16 * width) ** (-1 / 3)
+        weights = [deviation * jax.random.normal(k, s, dtype) for k, s in zip(keys, shapes, strict=True)]
+        scales = {"scale": jnp.ones(width, dtype), "bias": jnp.zeros(width, dtype)}
+        params = PairParams(*weights, normalisation=scales if normalisation and affine else {})
+        batch = normalisation == "batch"
+        return params, {"mean": jnp.zeros(width, dtype), "var": jnp.ones(width, dtype)} if batch else {}
+
+    def apply(
+        params: PairParams,
+        state: dict[str, Any],
+        inputs: Int[Array, "n 2"],
+        *,
+        train: bool = False,
+        key: PRNGKeyArray | None = None,
+        dropout: Any = 0.0,
+        counted: Bool[Array, " n"] | None = None,
+    ) -> tuple[Float[Array, "n classes"], dict[str, Any]]:
+        if inputs.ndim != 2 or inputs.shape[1] != 2:
+            raise ValueError(f"inputs must be pairs of numbers, shape (n, 2), got shape {inputs.shape}")
+        hidden = params.left[inputs[:, 0]] + params.right[inputs[:, 1]]
+        if train and key is not None:
+            hidden = _drop(key, dropout, hidden)
+        hidden = phi(hidden)
+        if normalisation == "layer":
+            hidden = linen.LayerNorm(**learned).apply({"params": params.normalisation}, hidden)
+        elif normalisation == "batch":
+            layer = linen.BatchNorm(use_running_average=not train, momentum=_MOMENTUM, **learned)
+            mask = None if counted is None else jnp.broadcast_to(counted[:, None], hidden.shape)
+            variables = {"params": params.normalisation, "batch_stats": state}
+            hidden, updated = layer.apply(variables, hidden, mask=mask, mutable=["batch_stats"])
+            state = dict(updated["batch_stats"])
+        return hidden @ params.readout.T, state
+
+    return Network(init=init, apply=apply, coupled=normalisation == "batch")
+
+
+def _drop(key: PRNGKeyArray, rate: Any, hidden: Array) -> Array:
+    """Each entry 0 with probability `rate`, in steps of 2⁻¹⁶, and else divided by 1 − rate."""
+    if is_concrete(rate):
+        if not 0 <= float(rate) < 1:
+            raise ValueError(f"dropout must be at least 0 and below 1, got {rate}")
+        if float(rate) == 0:
+            return hidden
+    # Half the random bits of a uniform float32; drawing them is most of what dropout costs.
+    threshold = jnp.round(jnp.asarray(rate, jnp.float32) * 2**16).astype(jnp.uint32)
+    kept = jax.random.bits(key, hidden.shape, jnp.uint16).astype(jnp.uint32) >= threshold
+    return jnp.where(kept, hidden / (1 - jnp.asarray(rate, hidden.dtype)), jnp.zeros((), hidden.dtype))
