@@ -84,7 +84,7 @@ def operation_table(operation: str | Operation, modulus: int = 97, symmetric: bo
     References:
         Power et al., arXiv 2201.02177, appendix A.1.1.
     """
-    if isinstance(operation, str) and operation not in KNOWN:
+    if not callable(operation) and operation not in KNOWN:
         raise ValueError(f"operation must be a function or one of {', '.join(KNOWN)}; got {operation!r}")
     if isinstance(operation, str) and operation in PERMUTED:
         size, results = math.factorial(PERMUTED[operation]), _compositions(PERMUTED[operation])
