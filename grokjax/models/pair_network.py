@@ -80,7 +80,14 @@ def pair_network(
     phi, _ = activation_function(activation)
     if normalisation not in ("batch", "layer", None):
         raise ValueError(f'normalisation must be "batch", "layer" or None, got {normalisation!r}')
-    learned = {"use_scale": affine, "use_bias": affine, "epsilon": _EPSILON, "dtype": dtype, "param_dtype": dtype}
+    learned = {
+        "use_scale": affine,
+        "use_bias": affine,
+        "epsilon": _EPSILON,
+        "dtype": dtype,
+        "param_dtype": dtype,
+        "force_float32_reductions": False,  # Float64 has float64 ones.
+    }
 
     def init(key: PRNGKeyArray) -> tuple[PairParams, dict[str, Any]]:
         keys = jax.random.split(key, 3)
