@@ -87,18 +87,7 @@ def split(
     classes = table.classes if classes is None else classes
     check_integer("classes", classes, 2 if resample else 1)
     _check_shares(train, corruption, rows)
-    is_share = jnp.issubdtype(jnp.result_type(train), jnp.floating)
-    size = jnp.clip(_truncated(train, rows) if is_share else jnp.asarray(train, jnp.int32), 0, rows)
-
-    key_order, key_noise = jax.random.split(key)
-    rank = jax.random.permutation(key_order, rows).astype(jnp.int32)
-    in_training = rank < size
-    corrupted = in_training & (rank < _truncated(corruption, size))
-    # A draw among the wrong classes is one among the first so many, which steps over the true one.
-    truth_is_a_class = (table.labels < classes) & resample
-    noise = jax.random.randint(key_noise, (rows,), 0, classes - truth_is_a_class.astype(jnp.int32), jnp.int32)
-    noise += (truth_is_a_class & (noise >= table.labels)).astype(jnp.int32)
-    return Split(in_training, corrupted, jnp.where(corrupted, noise, table.labels))
+    return _split(key, table, train, corruption, resample, classes)
 
 
 def take(table: OperationTable, mask: Bool[Array, " N"], capacity: int, dtype: Any = float) -> Rows:
@@ -125,6 +114,23 @@ def take(table: OperationTable, mask: Bool[Array, " N"], capacity: int, dtype: A
     (indices,) = jnp.nonzero(mask, size=capacity, fill_value=0)
     weights = (jnp.arange(capacity) < count).astype(dtype)
     return Rows(indices.astype(jnp.int32), jnp.where(count > capacity, jnp.asarray(jnp.nan, dtype), weights))
+
+
+@jax.jit
+def _split(key, table, train, corruption, resample, classes):
+    rows = len(table.labels)
+    is_share = jnp.issubdtype(jnp.result_type(train), jnp.floating)
+    size = jnp.clip(_truncated(train, rows) if is_share else jnp.asarray(train, jnp.int32), 0, rows)
+
+    key_order, key_noise = jax.random.split(key)
+    rank = jax.random.permutation(key_order, rows).astype(jnp.int32)
+    in_training = rank < size
+    corrupted = in_training & (rank < _truncated(corruption, size))
+    # A draw among the wrong classes is one among the first so many, which steps over the true one.
+    truth_is_a_class = (table.labels < classes) & resample
+    noise = jax.random.randint(key_noise, (rows,), 0, classes - truth_is_a_class.astype(jnp.int32), jnp.int32)
+    noise += (truth_is_a_class & (noise >= table.labels)).astype(jnp.int32)
+    return Split(in_training, corrupted, jnp.where(corrupted, noise, table.labels))
 
 
 def _truncated(share, total):
