@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from grokjax.data import Rows, Split, operation_table, split, take
+from grokjax.data import operation_table, split, take
 
 TABLE = operation_table("add", 17)
 N, P = len(TABLE.labels), TABLE.classes
@@ -25,7 +25,7 @@ examples = settings(max_examples=20, deadline=None)
 
 def drawn(seed, train, corruption):
     """Compiled once for shares and once for sizes; in NumPy, where results of any size cost no compilation."""
-    return Split(*map(np.asarray, compiled(seed, train, corruption)))
+    return jax.device_get(compiled(seed, train, corruption))
 
 
 def share(percent):
@@ -134,7 +134,7 @@ def test_a_traced_size_out_of_range_is_cut_to_what_there_is():
 @settings(max_examples=20, deadline=None)
 def test_rows_taken_are_those_of_the_mask(seed, size):
     mask = drawn(seed, jnp.int32(size), jnp.asarray(0.0)).train
-    rows = Rows(*map(np.asarray, take(TABLE, jnp.asarray(mask), 200)))
+    rows = jax.device_get(take(TABLE, jnp.asarray(mask), 200))
     assert rows.indices.shape == rows.weights.shape == (200,)
     np.testing.assert_array_equal(rows.indices[:size], np.flatnonzero(mask))
     np.testing.assert_array_equal(rows.weights, np.arange(200) < size)
