@@ -45,8 +45,8 @@ class Batch(NamedTuple):
     @property
     def message(self) -> str:
         """The choice in words."""
-        how = {1: "one after the other"}.get(self.width, f"{self.width} side by side")
-        return f"chunks of {self.cells} cells, {'all' if 1 < self.width >= self.cells else how} per call: {self.reason}"
+        how = "one after the other" if self.width == 1 else f"{self.width} side by side"
+        return f"chunks of {self.cells} cells, {how}: {self.reason}"
 
 
 def choose_batch(programs: Programs, workers: int = 1) -> Batch:
@@ -97,7 +97,7 @@ def choose_batch(programs: Programs, workers: int = 1) -> Batch:
             break
         width = wider
     # Without a single cell that could be timed, the run itself finds out what fits.
-    width = min(tried, key=lambda w: tried[w]) if tried else 1
+    width = min((w for w in tried if tried[w] * _GAIN <= min(tried.values())), default=1)
     seconds = tried.get(width, _CHUNK_SECONDS)
     result_bytes = sum(math.prod(shape) * dtype.itemsize for shape, dtype in programs.variables.values())
     cells = min(

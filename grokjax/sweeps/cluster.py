@@ -15,7 +15,7 @@ from typing import Any
 import jax
 
 from grokjax.sweeps.batch import Batch, choose_batch
-from grokjax.sweeps.executors import POLL_SECONDS, Work
+from grokjax.sweeps.executors import POLL_SECONDS, Executor, Work
 from grokjax.sweeps.grid import Grid, Layout
 from grokjax.sweeps.outcome import Outcome
 from grokjax.sweeps.program import Cell, Programs
@@ -61,7 +61,7 @@ class Shared:
             )
 
 
-class ClusterExecutor:
+class ClusterExecutor(Executor):
     """Computes chunks on the workers of a `distributed.Client`."""
 
     def __init__(self, client: Any, cell: Cell, grid: Grid, devices: int | None, fingerprints: list[str]) -> None:
@@ -113,7 +113,7 @@ def connect(cluster: Any) -> Iterator[Any]:
         ImportError: `distributed` is not installed.
     """
     try:
-        from distributed import Client, LocalCluster, WorkerPlugin
+        from distributed import Client, LocalCluster
     except ImportError as error:
         raise ImportError("cluster needs dask.distributed: pip install 'grokjax[cluster]'") from error
     if isinstance(cluster, Client):
@@ -122,18 +122,17 @@ def connect(cluster: Any) -> Iterator[Any]:
         with Client(cluster) as client:
             yield client
     elif isinstance(cluster, int) and not isinstance(cluster, bool) and cluster >= 1:
-
-        class IgnoreInterrupts(WorkerPlugin):
-            def setup(self, worker: Any) -> None:
-                # A terminal sends Ctrl-C to all its processes; what follows from it is decided in this one.
-                signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-        options: dict[str, Any] = {"threads_per_worker": 1, "dashboard_address": None}
-        with LocalCluster(cluster, **options) as local, Client(local) as client:
-            client.register_plugin(IgnoreInterrupts())
+        # At any free port: a second cluster on this machine would find the usual one taken, and warn.
+        with LocalCluster(cluster, threads_per_worker=1, dashboard_address=":0") as local, Client(local) as client:
+            client.register_worker_callbacks(_ignore_interrupts)
             yield client
     else:
         raise ValueError(f"cluster must be an address, a number of workers or a distributed.Client, got {cluster!r}")
+
+
+def _ignore_interrupts() -> None:
+    """A terminal sends Ctrl-C to all its processes; what follows from it is decided where the sweep was started."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _pass_on(shared: Shared) -> Shared:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import abc
 import time
 from collections import deque
 from collections.abc import Generator, Iterable
-from typing import Any, Protocol
+from typing import Any
 
 from grokjax.sweeps.batch import Batch, choose_batch
 from grokjax.sweeps.claims import Claims
@@ -58,19 +59,19 @@ class Work:
         return None
 
 
-class Executor(Protocol):
+class Executor(abc.ABC):
     """What computes chunks."""
 
+    @abc.abstractmethod
     def choose_batch(self) -> Batch:
         """Choose a batch by a trial where the chunks will be computed."""
-        ...
 
+    @abc.abstractmethod
     def outcomes(self, work: Work, layout: Layout, width: int) -> Generator[tuple[int, Outcome], None, None]:
         """Each chunk of the work with its outcome, as they come."""
-        ...
 
 
-class LocalExecutor:
+class LocalExecutor(Executor):
     """Computes one chunk after the other in this process."""
 
     def __init__(self, programs: Programs, interruption: Interruption) -> None:

@@ -1,9 +1,9 @@
 """What a traced function computes, as one number.
 
 Two functions have the same fingerprint when JAX traces them to the same operations on the same shapes, with the same
-parameters, literals and closed-over arrays. Comments, names and line numbers do not enter; neither do the printed
-names of variables, nor which sub-programs JAX happens to share. A host callback enters by its name alone, as JAX
-cannot see into it.
+parameters, literals and closed-over arrays, in the same order. Comments, names and line numbers do not enter; neither
+do the printed names of variables, nor which sub-programs JAX happens to share. A host callback enters by its name
+alone, as JAX cannot see into it.
 """
 
 from __future__ import annotations

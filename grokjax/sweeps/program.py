@@ -61,10 +61,9 @@ def trace_cell(cell: Cell, grid: Grid, combination: Mapping[str, Any]) -> Traced
     Raises:
         ValueError: the cell returns something else than a dict of numeric arrays whose names are free.
     """
-    implementation = str(jax.random.key_impl(jax.random.key(0)))
 
     def single(values: dict[str, Array], words: Array) -> dict[str, Array]:
-        key = jax.random.wrap_key_data(words, impl=implementation)
+        key = jax.random.wrap_key_data(words)
         point = {name: combination[name] if name in combination else values[name] for name in grid.axes}
         return _checked(cell(point, key), grid)
 
@@ -196,7 +195,7 @@ class Programs:
 def _batched(traced: TracedCell, width: int, constants: list[Array], values: dict[str, Array], words: Array) -> Any:
     """All cells of one device: `width` side by side, batches one after the other."""
 
-    def one(cell: Any) -> dict[str, Array]:
+    def one(cell: Any) -> dict[str, Any]:
         # Constants come as arguments; as literals of the program, XLA would fold and copy them for minutes.
         program = jaxpr_as_fun(ClosedJaxpr(traced.program.jaxpr, constants))
         return dict(zip(traced.outputs, program(*jax.tree.leaves(cell)), strict=True))

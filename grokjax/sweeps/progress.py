@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -40,7 +41,7 @@ class Progress(NamedTuple):
         """What is left and what went wrong, in words."""
         minutes, seconds = divmod(round(min(self.seconds_left, 1e9)), 60)
         hours, minutes = divmod(minutes, 60)
-        left = f"{hours}:{minutes:02}:{seconds:02} left" if self.done else "time left unknown"
+        left = f"{hours}:{minutes:02}:{seconds:02} left" if self.seconds_left < math.inf else "time left unknown"
         return f"{left}, {self.diverged} diverged, {self.failed} failed"
 
 
@@ -49,8 +50,8 @@ class Counter:
 
     Args:
         cells: cells of the grid.
-        progress: a function of a `Progress`, called after each chunk; True or False for a bar on standard error or
-            none; None for a bar if a terminal is there.
+        progress: a function of a `Progress`, called at the start and after each chunk; True or False for a bar on
+            standard error or none; None for a bar if a terminal is there.
     """
 
     def __init__(self, cells: int, progress: Callable[[Progress], Any] | bool | None) -> None:
@@ -80,16 +81,19 @@ class Counter:
             self._counts[status] += manifest["counts"][status]
         self._computed += computed * sum(manifest["counts"].values())
 
-    def show(self) -> Progress:
-        """Report where the sweep is."""
-        left = float("inf")
+    def moment(self) -> Progress:
+        """Where the sweep is."""
+        missing = self._cells - sum(self._counts.values())
+        left = math.inf if missing else 0.0
         if self._computed:
-            done = sum(self._counts.values())
-            left = (time.monotonic() - self._start) * (self._cells - done) / self._computed
-        progress = Progress(self._cells, **self._counts, seconds_left=left)
+            left = (time.monotonic() - self._start) * missing / self._computed
+        return Progress(self._cells, **self._counts, seconds_left=left)
+
+    def show(self) -> None:
+        """Report where the sweep is."""
+        progress = self.moment()
         if self._report is not None:
             self._report(progress)
         if not self._bar.disable:
             self._bar.n = progress.done
             self._bar.set_postfix_str(progress.message, refresh=True)
-        return progress

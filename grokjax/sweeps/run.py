@@ -90,8 +90,8 @@ def run(
             `if __name__ == "__main__":`.
         existing: what happens if the store is that of another sweep: "refuse", or "beside" for a store next to it whose
             name ends in a fingerprint, the same one each time.
-        progress: a function called with a `Progress` after each chunk; True or False for a bar or none; None for a bar
-            on a terminal.
+        progress: a function called with a `Progress` at the start and after each chunk; True or False for a bar or
+            none; None for a bar on a terminal.
 
     Returns:
         A `Report`.
@@ -114,6 +114,8 @@ def run(
     fingerprints = programs.fingerprints()
     identity = identify(grid, config, fingerprints)
     path, store = _find(Path(path), identity, beside=existing == "beside")
+    if store is not None and store.variables != programs.variables:
+        raise ValueError(f"path {path} holds variables {', '.join(store.variables)}, other than the cell's; remove it")
 
     with contextlib.ExitStack() as stack:
         interruption = stack.enter_context(Interruption())
@@ -142,6 +144,7 @@ def run(
         for chunk in range(store.layout.chunks):
             manifest = store.verify(chunk)
             missing.append(chunk) if manifest is None else counter.add(manifest, computed=False)
+        counter.show()
         if missing:
             claims = stack.enter_context(store.claims())
             work = Work(store, claims, missing, interruption)
@@ -151,12 +154,10 @@ def run(
                 counter.add(store.write(chunk, outcome), computed=True)
                 claims.give_up(chunk)
                 computed += len(outcome.values["status"])
-                while work.by_others:
-                    counter.add(work.by_others.pop(), computed=False)
                 counter.show()
-            while work.by_others:
-                counter.add(work.by_others.pop(), computed=False)
-        reached = counter.show()
+            for manifest in work.by_others:
+                counter.add(manifest, computed=False)
+        reached = counter.moment()
         if reached.done < grid.size:
             raise KeyboardInterrupt(f"{reached.done} of {grid.size} cells are kept in {path}; run again to go on")
     seconds = time.monotonic() - started

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -24,7 +25,7 @@ class GrokkingTimes(NamedTuple):
     Attributes:
         times: times at which a run grokked, ascending.
         not_yet: share of runs that have not grokked by each of these times.
-        lower: lower end of the confidence interval of that share.
+        lower: lower end of the confidence interval of that share, NaN where no run is left.
         upper: its upper end.
         median: time by which half of the runs have grokked; infinite if fewer do before the last is given up.
         runs: number of runs.
@@ -76,8 +77,9 @@ def grokking_times(times: ArrayLike, horizon: ArrayLike, confidence: float = 0.9
         raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")
     grokked = times <= horizon
     curve = stats.ecdf(stats.CensoredData(uncensored=times[grokked], right=horizon[~grokked])).sf
-    # Where all runs or none are left Greenwood's variance is 0/0: there is no interval there.
-    with np.errstate(divide="ignore", invalid="ignore"):
+    # When the last run at risk has grokked, Greenwood's variance is 0 · ∞: scipy gives NaN, and warns.
+    with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
+        warnings.simplefilter("ignore", RuntimeWarning)
         interval = curve.confidence_interval(confidence)
     events = np.isin(curve.quantiles, times[grokked])
     at, not_yet = curve.quantiles[events], curve.probabilities[events]
@@ -164,7 +166,7 @@ def _runs_last(array: xarray.DataArray, over: str | Iterable[str]) -> xarray.Dat
 
 def _majority(codes: np.ndarray) -> float:
     values, counts = np.unique(codes, return_counts=True)
-    return values[np.argmax(counts)]
+    return float(values[np.argmax(counts)])
 
 
 def _quantile(times: np.ndarray, not_yet: np.ndarray, share: float) -> float:

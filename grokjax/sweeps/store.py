@@ -58,12 +58,14 @@ class Store(NamedTuple):
         return Claims(self.path / "status" / "manifests" / "claims")
 
     def manifest(self, chunk: int) -> dict[str, Any] | None:
-        """The manifest of a chunk, or None if there is none that can be read."""
+        """The manifest of a chunk, or None if there is none, or not one as it was written."""
         try:
             manifest = json.loads(self._manifest_path(chunk).read_bytes())
         except (OSError, ValueError):
             return None
-        return manifest if isinstance(manifest, dict) and isinstance(manifest.get("sha256"), dict) else None
+        if not isinstance(manifest, dict) or manifest.pop("own", None) != _own_sum(manifest):
+            return None
+        return manifest if manifest["chunk"] == chunk else None
 
     def read(self, chunk: int, name: str, manifest: Mapping[str, Any]) -> np.ndarray | None:
         """A variable's values in a chunk, shape (cells, ...), or None if its bytes are not those of the manifest."""
@@ -101,7 +103,8 @@ class Store(NamedTuple):
                 _replace(self._chunk_path(chunk, name), content)
             failures = {str(cell): message for cell, message in sorted(outcome.failures.items())}
             manifest = {"chunk": chunk, "sha256": sums, "counts": counts, "failures": failures}
-            _replace(self._manifest_path(chunk), json.dumps(manifest, indent=1).encode())
+            signed = manifest | {"own": _own_sum(manifest)}
+            _replace(self._manifest_path(chunk), json.dumps(signed, indent=1).encode())
         except OSError as error:
             raise OSError(
                 error.errno,
@@ -172,9 +175,9 @@ def open_store(path: Path) -> Store:
         identity = {part: attributes[part] for part in ("grid", "config", "code", "versions")}
         grid = Grid(identity["grid"]["axes"], identity["grid"]["static"])
         batch = Batch(**attributes["batch"])
-    except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+        variables = {part.parent.name: _variable(part) for part in sorted(path.glob("*/zarr.json"))}
+    except (OSError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"path {path} holds no sweep: a folder made by sweeps.run is needed") from error
-    variables = {part.parent.name: _variable(part) for part in sorted(path.glob("*/zarr.json"))}
     return Store(path, identity, batch, Layout(grid, batch.cells), variables)
 
 
@@ -187,6 +190,11 @@ def _variable(path: Path) -> tuple[tuple[int, ...], np.dtype]:
     if codecs != ["bytes"] or not isinstance(data_type, str) or not data_type.startswith(kinds):
         raise ValueError(f"path {path.parent} holds {data_type} through {codecs}; only raw numbers are read")
     return tuple(metadata["shape"][1:]), np.dtype(data_type)
+
+
+def _own_sum(manifest: Mapping[str, Any]) -> str:
+    """Checksum of a manifest."""
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 def _replace(path: Path, content: bytes) -> None:
