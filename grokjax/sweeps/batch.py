@@ -19,7 +19,8 @@ from grokjax.sweeps.program import Programs
 
 __all__ = ["Batch", "choose_batch"]
 
-_CHUNK_SECONDS = 10.0  # what an interruption waits for, or a kill loses
+_CHUNK_SECONDS = 10.0, 600.0  # least and most of what an interruption waits for, or a kill loses
+_CHUNK_SHARE = 1e-3  # of the estimated sweep, between these: a long sweep has thousands of files, not millions
 _CHUNK_BYTES = 64 * 2**20  # results of a chunk, held in memory and written at once
 _TRIAL_SHARE = 0.05  # of the estimated sweep, which a trial may cost
 _TRIAL_SECONDS = 2.0  # which it may cost in any case
@@ -53,8 +54,9 @@ def choose_batch(programs: Programs, workers: int = 1) -> Batch:
     """Choose a batch by timing cells of the combination with the largest arrays.
 
     Widths 1, 4, 16, ... are tried while the time per cell falls by a tenth or more, while half of the free memory
-    holds them, and while trying costs at most 5 % of the whole sweep (or two seconds). The chunk then takes about ten
-    seconds, at most 64 MiB of results, and leaves four chunks to each worker.
+    holds them, and while trying costs at most 5 % of the whole sweep (or two seconds). The chunk then takes a
+    thousandth of the sweep but at least ten seconds and at most ten minutes, has at most 64 MiB of results, and leaves
+    four chunks to each worker.
 
     Args:
         programs: the cells, on the devices that will compute them.
@@ -98,11 +100,10 @@ def choose_batch(programs: Programs, workers: int = 1) -> Batch:
         width = wider
     # Without a single cell that could be timed, the run itself finds out what fits.
     width = min((w for w in tried if tried[w] * _GAIN <= min(tried.values())), default=1)
-    seconds = tried.get(width, _CHUNK_SECONDS)
+    seconds = tried.get(width, _CHUNK_SECONDS[0])
+    aim = min(max(_CHUNK_SHARE * grid.size * seconds / workers, _CHUNK_SECONDS[0]), _CHUNK_SECONDS[1])
     result_bytes = sum(math.prod(shape) * dtype.itemsize for shape, dtype in programs.variables.values())
-    cells = min(
-        _CHUNK_SECONDS / seconds, _CHUNK_BYTES / result_bytes, grid.size / (4 * workers) if workers > 1 else math.inf
-    )
+    cells = min(aim / seconds, _CHUNK_BYTES / result_bytes, grid.size / (4 * workers) if workers > 1 else math.inf)
     block = width * devices
     cells = min(max(1, round(cells / block)) * block, grid.cells_per_combination)
     # Chunks of one length, with as little filling as can be.

@@ -87,7 +87,7 @@ class ClusterExecutor(Executor):
                     chunk = work.take()
                     if chunk is None:
                         break
-                    running[self._client.submit(_compute, self._shared, layout, chunk, width, pure=False)] = chunk
+                    running[self._client.submit(_compute, self._shared, layout.cells, chunk, width, pure=False)] = chunk
                 if not running:
                     time.sleep(POLL_SECONDS)
                     continue
@@ -144,7 +144,8 @@ def _choose_batch(shared: Shared, workers: int) -> Batch:
         return choose_batch(programs, workers)
 
 
-def _compute(shared: Shared, layout: Layout, chunk: int, width: int) -> Outcome:
+def _compute(shared: Shared, cells: int, chunk: int, width: int) -> Outcome:
     with shared.programs() as programs:
+        layout = Layout(programs.grid, cells)
         shared.check(programs, layout.locate(chunk)[0])
         return programs.compute(layout, chunk, width)

@@ -7,6 +7,7 @@ its random stream included, depends on the names and values of its axes alone.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import json
@@ -87,7 +88,7 @@ class Grid:
     def values(self, start: int, stop: int) -> dict[str, np.ndarray]:
         """Values of the traced axes for cells start, ..., stop − 1 of any combination, each (stop − start,)."""
         picked = self._indices(start, stop)
-        return {name: np.asarray(self.axes[name])[index] for name, index in picked.items()}
+        return {name: self._arrays[name][index] for name, index in picked.items()}
 
     def random_words(self, combination: Mapping[str, Any], start: int, stop: int, words: int) -> np.ndarray:
         """Raw data of each cell's PRNG key, shape (stop − start, words) of uint32.
@@ -98,12 +99,21 @@ class Grid:
         tokens = []
         for name in sorted(self.axes):
             if name in picked:
-                texts = [_token(name, value) for value in self.axes[name]]
-                tokens.append([texts[i] for i in picked[name]])
+                tokens.append([self._tokens[name][i] for i in picked[name].tolist()])
             else:
                 tokens.append([_token(name, combination[name])] * (stop - start))
         digests = (hashlib.shake_256("".join(cell).encode()).digest(4 * words) for cell in zip(*tokens, strict=True))
         return np.frombuffer(b"".join(digests), ">u4").reshape(stop - start, words).astype(np.uint32)
+
+    @functools.cached_property
+    def _arrays(self) -> dict[str, np.ndarray]:
+        """The traced axes as arrays."""
+        return {name: np.asarray(self.axes[name]) for name in self.traced}
+
+    @functools.cached_property
+    def _tokens(self) -> dict[str, list[str]]:
+        """The values of the traced axes as `random_words` reads them."""
+        return {name: [_token(name, value) for value in self.axes[name]] for name in self.traced}
 
     def _indices(self, start: int, stop: int) -> dict[str, np.ndarray]:
         """Position on each traced axis, of each cell."""

@@ -82,6 +82,14 @@ def test_a_width_that_runs_out_of_memory_ends_the_trial(monkeypatch):
     assert "16 ran out of memory" in choice.reason
 
 
+def test_long_sweeps_have_long_chunks(monkeypatch):
+    """A thousandth of ten thousand times ten seconds, as whole cells; never more than ten minutes."""
+    programs, _ = simulated(monkeypatch, lambda width: 10.0 * width**0.2)
+    assert sweeps.choose_batch(programs).cells == 10
+    programs, _ = simulated(monkeypatch, lambda width: 200.0 * width**0.2)
+    assert sweeps.choose_batch(programs).cells == 3
+
+
 def test_each_worker_gets_several_chunks(monkeypatch):
     programs, _ = simulated(monkeypatch, lambda width: 1e-6)
     assert sweeps.choose_batch(programs, workers=5).cells == 500
