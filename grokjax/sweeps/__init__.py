@@ -10,7 +10,7 @@ values are one program, vmapped, mapped and shared among devices as a short tria
 workers of a cluster if there is one.
 """
 
-from grokjax.sweeps.batch import Batch, choose_batch
+from grokjax.sweeps.batch import Batch
 from grokjax.sweeps.dataset import open
 from grokjax.sweeps.forecast import Cost, forecast_cost
 from grokjax.sweeps.grid import Grid, Layout
@@ -28,7 +28,6 @@ __all__ = [
     "Layout",
     "Progress",
     "Report",
-    "choose_batch",
     "forecast_cost",
     "grokking_time_map",
     "grokking_times",

@@ -18,8 +18,9 @@ from grokjax.sweeps.batch import Batch, choose_batch
 from grokjax.sweeps.executors import POLL_SECONDS, Executor, Work
 from grokjax.sweeps.grid import Grid, Layout
 from grokjax.sweeps.outcome import Outcome
-from grokjax.sweeps.program import Cell, Programs
+from grokjax.sweeps.program import Programs
 from grokjax.sweeps.settings import read_settings, use_settings
+from grokjax.sweeps.tracing import Cell
 
 __all__ = ["ClusterExecutor", "connect"]
 

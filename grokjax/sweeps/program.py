@@ -14,27 +14,11 @@ from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 from jaxtyping import Array
 
-from grokjax.sweeps.fingerprint import fingerprint
 from grokjax.sweeps.grid import Grid, Layout
 from grokjax.sweeps.outcome import Outcome, fill_value, settle
+from grokjax.sweeps.tracing import Cell, TracedCell, key_words, trace_cell, traced_dtype
 
-__all__ = ["Compiled", "Programs", "TracedCell", "trace_cell"]
-
-Cell = Callable[[dict[str, Any], Array], Mapping[str, Any]]
-
-
-class TracedCell(NamedTuple):
-    """A cell traced at one combination of static values.
-
-    Attributes:
-        program: its operations on (values of the traced axes, raw key data).
-        outputs: shape and dtype of each variable it returns, sorted by name.
-        fingerprint: of the program.
-    """
-
-    program: ClosedJaxpr
-    outputs: dict[str, jax.ShapeDtypeStruct]
-    fingerprint: str
+__all__ = ["Compiled", "Programs"]
 
 
 class Compiled(NamedTuple):
@@ -53,34 +37,6 @@ class Compiled(NamedTuple):
     cells: int
     sharding: jax.sharding.Sharding
     bytes: int
-
-
-def trace_cell(cell: Cell, grid: Grid, combination: Mapping[str, Any]) -> TracedCell:
-    """Trace a cell once, at one combination of static values.
-
-    Raises:
-        ValueError: the cell returns something else than a dict of numeric arrays whose names are free.
-    """
-
-    def single(values: dict[str, Array], words: Array) -> dict[str, Array]:
-        key = jax.random.wrap_key_data(words)
-        point = {name: combination[name] if name in combination else values[name] for name in grid.axes}
-        return _checked(cell(point, key), grid)
-
-    values = {name: jax.ShapeDtypeStruct((), _traced_dtype(grid, name)) for name in grid.traced}
-    words = jax.ShapeDtypeStruct((key_words(),), jnp.uint32)
-    try:
-        program, outputs = jax.make_jaxpr(single, return_shape=True)(values, words)
-    except jax.errors.ConcretizationTypeError as error:
-        error.add_note("A sweep traces the values of its axes: name an axis in static if the cell needs its value.")
-        raise
-    shapes = {name: jax.ShapeDtypeStruct(outputs[name].shape, outputs[name].dtype) for name in sorted(outputs)}
-    return TracedCell(program, shapes, fingerprint(program))
-
-
-def key_words() -> int:
-    """Length of the raw data of a PRNG key."""
-    return jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0))).shape[0]
 
 
 class Programs:
@@ -162,7 +118,7 @@ class Programs:
         # A short chunk repeats its last cell: the same program, and nothing there that could go wrong anew.
         rows = np.minimum(np.arange(compiled.cells), stop - start - 1)
         values = {
-            name: _cast(name, axis, _traced_dtype(grid, name))[rows] for name, axis in grid.values(start, stop).items()
+            name: _cast(name, axis, traced_dtype(grid, name))[rows] for name, axis in grid.values(start, stop).items()
         }
         words = grid.random_words(grid.combinations[combination], start, stop, self._words)[rows]
         values, words = jax.device_put((values, words), compiled.sharding)
@@ -185,7 +141,7 @@ class Programs:
             )
         total = local * len(devices)
         shaped = functools.partial(jax.ShapeDtypeStruct, sharding=sharding)
-        values = {name: shaped((total,), _traced_dtype(self.grid, name)) for name in self.grid.traced}
+        values = {name: shaped((total,), traced_dtype(self.grid, name)) for name in self.grid.traced}
         words = shaped((total, self._words), jnp.uint32)
         constants = jax.device_put(traced.program.consts, everywhere)
         call = jax.jit(function).lower(constants, values, words).compile()
@@ -204,30 +160,6 @@ def _batched(traced: TracedCell, width: int, constants: list[Array], values: dic
     if width == len(words):
         return jax.vmap(one)(cells)
     return jax.lax.map(one, cells, batch_size=None if width == 1 else width)
-
-
-def _checked(result: Any, grid: Grid) -> dict[str, Array]:
-    """What a cell returned, as arrays."""
-    if not isinstance(result, Mapping) or not result:
-        raise ValueError(f"cell must return a dict of arrays, got {type(result).__name__} {result!r}")
-    arrays = {}
-    for name, value in result.items():
-        if not isinstance(name, str) or not name or "/" in name or name == "cell" or name in grid.axes:
-            raise ValueError(f"cell returned a variable named {name!r}; names must be strings that no axis has")
-        try:
-            arrays[name] = array = jnp.asarray(value)
-        except TypeError as error:
-            raise ValueError(f"cell returned {name!r} as {value!r}; it must be an array of numbers") from error
-        if jnp.issubdtype(array.dtype, jax.dtypes.extended) or np.dtype(array.dtype).kind not in "biufc":
-            raise ValueError(f"cell returned {name!r} with dtype {array.dtype}; NumPy must have that dtype")
-        if name in ("status", "diverged_step") and (array.shape or not jnp.issubdtype(array.dtype, jnp.integer)):
-            raise ValueError(f"cell must return {name!r} as one integer, got shape {array.shape} of {array.dtype}")
-    return arrays
-
-
-def _traced_dtype(grid: Grid, name: str) -> np.dtype:
-    """Dtype of a traced axis: JAX's default float or integer."""
-    return np.dtype(jnp.result_type(type(grid.axes[name][0])))
 
 
 def _cast(name: str, values: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -19,9 +19,10 @@ from grokjax.sweeps.executors import Executor, LocalExecutor, Work
 from grokjax.sweeps.grid import Grid
 from grokjax.sweeps.identity import differences, identify
 from grokjax.sweeps.interruption import Interruption
-from grokjax.sweeps.program import Cell, Programs
+from grokjax.sweeps.program import Programs
 from grokjax.sweeps.progress import Counter, Progress
 from grokjax.sweeps.store import Store, create_store, open_store
+from grokjax.sweeps.tracing import Cell
 
 __all__ = ["Report", "run"]
 
@@ -81,7 +82,7 @@ def run(
         grid: the axes.
         path: folder of the store; made if it is not there.
         config: settings to keep in the store, in JSON's types; another config is another sweep.
-        batch: "auto" for a choice by a short trial (see `choose_batch`), a number of cells to vmap in each chunk, or a
+        batch: "auto" for a choice by a short trial, a number of cells to vmap in each chunk, or a
             `Batch`. Fixed when the store is made; "auto" goes on with what is there.
         devices: devices of one machine that share each chunk: a number of them, or (without cluster) a sequence; all
             by default.

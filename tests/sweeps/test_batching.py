@@ -15,6 +15,7 @@ from sweep_cells import GRID, busy, identity, random_walk
 
 from grokjax import sweeps
 from grokjax.sweeps import batch as batch_module
+from grokjax.sweeps.batch import choose_batch
 from grokjax.sweeps.program import Programs
 
 WIDE = sweeps.Grid({"x": range(10**4)})
@@ -42,7 +43,7 @@ def simulated(monkeypatch, seconds, bytes_of=lambda width: 1000, memory=1e9, com
 
 def test_vmap_is_chosen_as_wide_as_it_pays(monkeypatch):
     programs, tried = simulated(monkeypatch, seconds=lambda width: 1e-3 / min(width, 64))
-    choice = sweeps.choose_batch(programs)
+    choice = choose_batch(programs)
     assert (choice.width, choice.cells) == (64, 10**4)
     assert sorted(set(tried)) == [1, 4, 16, 64, 256]
     assert "stopped as 256 gained too little" in choice.message
@@ -50,7 +51,7 @@ def test_vmap_is_chosen_as_wide_as_it_pays(monkeypatch):
 
 def test_cells_that_gain_nothing_run_one_after_the_other(monkeypatch):
     programs, tried = simulated(monkeypatch, seconds=lambda width: 0.02 * width**0.2)
-    choice = sweeps.choose_batch(programs)
+    choice = choose_batch(programs)
     assert choice.width == 1
     assert max(tried) == 4
     # Ten seconds a chunk.
@@ -60,13 +61,13 @@ def test_cells_that_gain_nothing_run_one_after_the_other(monkeypatch):
 
 def test_memory_bounds_the_width(monkeypatch):
     programs, tried = simulated(monkeypatch, lambda width: 1e-3 / width, lambda width: width * 10**6, memory=100e6)
-    assert sweeps.choose_batch(programs).width == max(tried) == 16
+    assert choose_batch(programs).width == max(tried) == 16
 
 
 def test_a_trial_does_not_cost_more_than_a_part_of_the_sweep(monkeypatch):
     programs, tried = simulated(monkeypatch, lambda width: 600.0 / width)
     programs.grid = sweeps.Grid({"x": range(10)})
-    assert sweeps.choose_batch(programs).width == 1
+    assert choose_batch(programs).width == 1
     assert tried == [1]
 
 
@@ -77,7 +78,7 @@ def test_a_width_that_runs_out_of_memory_ends_the_trial(monkeypatch):
         return 1e-3 / width
 
     programs, _ = simulated(monkeypatch, seconds)
-    choice = sweeps.choose_batch(programs)
+    choice = choose_batch(programs)
     assert choice.width == 4
     assert "16 ran out of memory" in choice.reason
 
@@ -85,20 +86,20 @@ def test_a_width_that_runs_out_of_memory_ends_the_trial(monkeypatch):
 def test_long_sweeps_have_long_chunks(monkeypatch):
     """A thousandth of ten thousand times ten seconds, as whole cells; never more than ten minutes."""
     programs, _ = simulated(monkeypatch, lambda width: 10.0 * width**0.2)
-    assert sweeps.choose_batch(programs).cells == 10
+    assert choose_batch(programs).cells == 10
     programs, _ = simulated(monkeypatch, lambda width: 200.0 * width**0.2)
-    assert sweeps.choose_batch(programs).cells == 3
+    assert choose_batch(programs).cells == 3
 
 
 def test_each_worker_gets_several_chunks(monkeypatch):
     programs, _ = simulated(monkeypatch, lambda width: 1e-6)
-    assert sweeps.choose_batch(programs, workers=5).cells == 500
+    assert choose_batch(programs, workers=5).cells == 500
 
 
 def test_large_results_make_small_chunks(monkeypatch):
     programs, _ = simulated(monkeypatch, lambda width: 1e-6)
     monkeypatch.setattr(Programs, "variables", {"y": ((2**17,), np.dtype(float))})
-    assert sweeps.choose_batch(programs).cells <= 64
+    assert choose_batch(programs).cells <= 64
 
 
 def test_the_trial_chooses_for_real_cells_and_says_so(tmp_path):

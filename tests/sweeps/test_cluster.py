@@ -10,9 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sweep_cells import GRID, busy, files, random_walk
+from sweep_cells import GRID, busy, files, identity, random_walk
 
 from grokjax import sweeps
+from grokjax.sweeps.cluster import Shared
+from grokjax.sweeps.program import Programs
+from grokjax.sweeps.settings import read_settings
 
 distributed = pytest.importorskip("distributed")
 
@@ -82,6 +85,37 @@ def test_an_error_on_a_worker_is_raised_here(tmp_path, client):
     with pytest.raises(ValueError, match="a cell returned status 5") as failed:
         sweeps.run(lambda p, key: {"status": 5}, GRID, tmp_path / "store", batch=4, cluster=client)
     assert "chunk" in failed.value.__notes__[0]
+
+
+@pytest.mark.slow
+def test_ctrl_c_finishes_what_is_at_work_and_the_sweep_goes_on_later(tmp_path, client):
+    def press(moment):
+        if moment.done == 4:
+            signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt, match="of 30 cells are kept"):
+            sweeps.run(random_walk, GRID, tmp_path / "store", batch=4, cluster=client, progress=press)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    # Four chunks were at work, or waiting for one of two workers.
+    pending = sweeps.open(tmp_path / "store").attrs["pending"]
+    assert 30 - 5 * 4 <= pending <= 26
+    assert sweeps.run(random_walk, GRID, tmp_path / "store", cluster=client).computed == pending
+
+
+def test_a_worker_that_would_compute_something_else_is_not_let():
+    grid = sweeps.Grid({"x": [1.0, 2.0]})
+    here = Programs(identity, grid, jax.local_devices()[:1]).fingerprints()
+    for prints, fits in ((here, True), (["0" * 64], False)):
+        shared = Shared(identity, grid, 1, read_settings(), prints)
+        with shared.programs() as programs:
+            if fits:
+                shared.check(programs, 0)
+            else:
+                with pytest.raises(RuntimeError, match="the worker has other versions or other code"):
+                    shared.check(programs, 0)
 
 
 @pytest.mark.slow

@@ -53,9 +53,9 @@ def test_one_trace_for_each_static_combination_whatever_the_chunks(tmp_path):
 def test_one_compilation_for_each_static_combination(tmp_path):
     compiled = []
 
-    def listen(event: str, duration: float, **rest: str | int) -> None:
+    def listen(event: str, duration_secs: float, **kwargs: str | int) -> None:
         if "backend_compile" in event:
-            compiled.append(rest.get("fun_name"))
+            compiled.append(kwargs.get("fun_name"))
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
@@ -266,9 +266,11 @@ def test_another_sweep_may_lie_beside_and_is_found_again(tmp_path):
         (
             lambda p, key: {"x": p["x"]},
             {},
-            "cell returned a variable named 'x'; names must be strings that no axis has",
+            "cell returned a variable named 'x'; it must be a word that no axis has",
         ),
         (lambda p, key: {"../y": p["x"]}, {}, "cell returned a variable named '../y'"),
+        (lambda p, key: {"..": p["x"]}, {}, "cell returned a variable named '..'"),
+        (lambda p, key: {"zarr.json": p["x"]}, {}, "cell returned a variable named 'zarr.json'"),
         (lambda p, key: {"y": "text"}, {}, "cell returned 'y' as 'text'; it must be an array of numbers"),
         (lambda p, key: {"y": key}, {}, r"cell returned 'y' with dtype key<fry>"),
         (lambda p, key: {"y": jnp.bfloat16(1)}, {}, "cell returned 'y' with dtype bfloat16"),
