@@ -2,7 +2,7 @@
 
 Sub-modules load when first used, so that importing `grokjax` compiles, configures and costs nothing:
 
-    models    homogeneous models as pure functions            (`models.diagonal_linear`)
+    models    homogeneous models and transformers             (`models.diagonal_linear`)
     data      data sets from a PRNG key                       (`data.sparse_classification`)
     losses    per-sample losses, stable also in log space     (`losses.logistic`)
     flows     continuous-time training                        (`flows.solve`)

@@ -1,4 +1,4 @@
-"""Homogeneous models as NamedTuples of pure functions, written for one sample; the caller vmaps."""
+"""Models as NamedTuples of pure functions of one sample; `network` makes of one what is trained in batches."""
 
 from grokjax.models.antisymmetric import AntisymmetricParams, antisymmetric
 from grokjax.models.base import Model

@@ -7,7 +7,6 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from flax import linen
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from grokjax._checks import check_integer, is_concrete
@@ -115,17 +114,26 @@ def pair_network(
         if train and key is not None:
             hidden = _drop(key, dropout, hidden)
         hidden = phi(hidden)
-        if normalisation == "layer":
-            hidden = linen.LayerNorm(**learned).apply({"params": params.normalisation}, hidden)
-        elif normalisation == "batch":
-            layer = linen.BatchNorm(use_running_average=not train, momentum=_MOMENTUM, **learned)
-            mask = None if counted is None else jnp.broadcast_to(counted[:, None], hidden.shape)
-            variables = {"params": params.normalisation, "batch_stats": state}
-            hidden, updated = layer.apply(variables, hidden, mask=mask, mutable=["batch_stats"])
-            state = dict(updated["batch_stats"])
+        if normalisation is not None:
+            hidden, state = _normalised(normalisation, learned, params.normalisation, state, hidden, train, counted)
         return hidden @ params.readout.T, state
 
     return Network(init=init, apply=apply, coupled=normalisation == "batch")
+
+
+def _normalised(
+    kind: str, learned: dict[str, Any], scales: Any, state: Any, hidden: Array, train: bool, counted: Array | None
+) -> tuple[Array, Any]:
+    from flax import linen  # As slow to import as the rest of the package; most networks do without.
+
+    if kind == "layer":
+        normal: Any = linen.LayerNorm(**learned).apply({"params": scales}, hidden)
+        return normal, state
+    layer = linen.BatchNorm(use_running_average=not train, momentum=_MOMENTUM, **learned)
+    mask = None if counted is None else jnp.broadcast_to(counted[:, None], hidden.shape)
+    variables = {"params": scales, "batch_stats": state}
+    normal, updated = layer.apply(variables, hidden, mask=mask, mutable=["batch_stats"])
+    return normal, dict(updated["batch_stats"])
 
 
 def _drop(key: PRNGKeyArray, rate: Any, hidden: Array) -> Array:

@@ -18,40 +18,40 @@ __all__ = ["Examples", "examples", "mean_loss_and_gradient"]
 
 
 class Examples(NamedTuple):
-    """What is trained on: the first `count` of the rows.
+    """What is trained on: the first `size` of the rows.
 
     Attributes:
         inputs: (capacity, ...).
         labels: (capacity,).
-        count: (), an integer, at least 1 and at most the capacity; what counts where it is not one of them is clipped.
+        size: (), an integer. The loss is NaN where it is not between 1 and the capacity.
     """
 
     inputs: Shaped[Array, "capacity ..."]
     labels: Shaped[Array, " capacity"]
-    count: Int[Array, ""]
+    size: Int[Array, ""]
 
 
-def examples(inputs: Shaped[Array, "capacity ..."], labels: Shaped[Array, " capacity"], count: Any = None) -> Examples:
-    """Training examples; with `count` only the first of them, so that sets of different sizes share a program.
+def examples(inputs: Shaped[Array, "capacity ..."], labels: Shaped[Array, " capacity"], size: Any = None) -> Examples:
+    """Training examples; with `size` only the first of them, so that sets of different sizes share a program.
 
     Args:
         inputs: samples along the first axis.
         labels: one each.
-        count: how many of them are trained on, which may be traced; all by default.
+        size: how many of them are trained on, which may be traced; all by default.
 
     Returns:
         An `Examples`.
 
     Raises:
-        ValueError: if there is no sample, labels do not fit, or a concrete count is not between 1 and the capacity.
+        ValueError: if there is no sample, labels do not fit, or a concrete size is not between 1 and the capacity.
     """
     check_pairs(inputs, labels)
     capacity = jnp.shape(inputs)[0]
-    if count is None:
-        count = capacity
-    if is_concrete(count) and not 1 <= int(count) <= capacity:
-        raise ValueError(f"count must be at least 1 and at most the {capacity} samples, got {count}")
-    return Examples(jnp.asarray(inputs), jnp.asarray(labels), jnp.asarray(count, jnp.int32))
+    if size is None:
+        size = capacity
+    if is_concrete(size) and not 1 <= int(size) <= capacity:
+        raise ValueError(f"size must be at least 1 and at most the {capacity} samples, got {size}")
+    return Examples(jnp.asarray(inputs), jnp.asarray(labels), jnp.asarray(size, jnp.int32))
 
 
 def mean_loss_and_gradient(
@@ -94,17 +94,20 @@ def mean_loss_and_gradient(
         block = default_rows(capacity)
     check_integer("block", block)
     drops = not (isinstance(dropout, int | float) and dropout == 0)
-    count = jnp.clip(batch.count, 1, capacity)
+    size = batch.size
+    # Only known when the program runs: a set that is empty or cut short gives no number.
+    possible = (size >= 1) & (size <= capacity)
 
     def total(params, state, inputs, labels, first, key):
-        counted = first + jnp.arange(labels.shape[0], dtype=jnp.int32) < count
+        counted = first + jnp.arange(labels.shape[0], dtype=jnp.int32) < size
         outputs, state = network.apply(
             params, state, inputs, train=True, key=key if drops else None, dropout=dropout, counted=counted
         )
         outputs = outputs if loss_dtype is None else outputs.astype(loss_dtype)
         values = jax.vmap(loss.value)(outputs, labels)
-        # What is masked must not be NaN times 0: samples beyond the count are rows of the data set as well.
-        return jnp.sum(jnp.where(counted, values, 0)) / count.astype(values.dtype), state
+        # What is masked must not be NaN times 0: samples beyond the size are rows of the data set as well.
+        samples = jnp.where(possible, size.astype(values.dtype), jnp.nan)
+        return jnp.sum(jnp.where(counted, values, 0)) / samples, state
 
     gradient = jax.value_and_grad(total, has_aux=True)
     if network.coupled or capacity <= block:
@@ -123,6 +126,6 @@ def mean_loss_and_gradient(
     shapes = jax.eval_shape(gradient, params, state, inputs[:rows], labels[:rows], jnp.int32(0), key)
     (value, _), slope = shapes
     zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), (value, slope))
-    used = (count + (rows - 1)) // rows
+    used = jnp.clip((size + (rows - 1)) // rows, 1, blocks)
     value, slope = lax.fori_loop(jnp.int32(0), used, add, zeros)
     return value, slope, state

@@ -80,7 +80,7 @@ def train(
 ) -> TrainingRun:
     """Minimise the mean loss with an optimiser, full batch or in minibatches.
 
-    The run is one compiled loop. Learning rate, decays, dropout, the examples and their count, and the key are traced:
+    The run is one compiled loop. Learning rate, decays, dropout, the examples and their number, and the key are traced:
     a grid of cells that differ in them is one program, be it under `vmap`, under `lax.map` or one cell after another.
 
     Args:
@@ -92,7 +92,7 @@ def train(
         steps: numbers of updates after which to measure, increasing and non-negative, shape (T,); the last ends the
             run. Not traced.
         key: PRNG key of dropout and of the order of minibatches.
-        measure: `(params, state) -> pytree of arrays`, in evaluation mode, such as `measure_table`.
+        measure: `(params, state) -> pytree of arrays`, in evaluation mode, such as that of `measure_table`.
         optimiser_state: that of an earlier run to go on with; a new one by default.
         batch_size: samples of a minibatch; the order is drawn anew every epoch, and what is left over at its end is
             dropped. All samples by default.
@@ -113,7 +113,7 @@ def train(
     stops = _checked_steps(steps)
     if batch_size is not None:
         check_integer("batch_size", batch_size)
-        limit = int(examples.count) if is_concrete(examples.count) else examples.inputs.shape[0]
+        limit = int(examples.size) if is_concrete(examples.size) else examples.inputs.shape[0]
         if batch_size > limit:
             raise ValueError(f"batch_size must be at most the {limit} examples, got {batch_size}")
     if is_concrete(dropout) and not 0 <= float(dropout) < 1:
@@ -212,21 +212,21 @@ def _train(
     )
 
 
-def _minibatch(examples, size, key, step, order):
+def _minibatch(examples, batch_size, key, step, order):
     """The order of the epoch, drawn at its first step, and the batch of this step."""
-    capacity = examples.inputs.shape[0]
-    count = jnp.clip(examples.count, 1, capacity)
-    # At least one: a traced count below the batch size repeats rows rather than dividing by zero.
-    batches = jnp.maximum(count // size, 1)
+    capacity, size = examples.inputs.shape[0], examples.size
+    batches = jnp.maximum(size // batch_size, 1)
 
     def draw(_):
         ranks = jax.random.uniform(jax.random.fold_in(key, step // batches), (capacity,), jnp.float32)
-        return jnp.argsort(jnp.where(jnp.arange(capacity, dtype=jnp.int32) < count, ranks, 2)).astype(jnp.int32)
+        return jnp.argsort(jnp.where(jnp.arange(capacity, dtype=jnp.int32) < size, ranks, 2)).astype(jnp.int32)
 
     position = step % batches
     order = lax.cond(position == 0, draw, lambda order: order, order)
-    chosen = lax.dynamic_slice_in_dim(order, position * size, size)
-    return order, Examples(examples.inputs[chosen], examples.labels[chosen], jnp.int32(size))
+    chosen = lax.dynamic_slice_in_dim(order, position * batch_size, batch_size)
+    # A traced size that cannot fill a batch, or that is cut short, makes the loss NaN.
+    filled = jnp.where((size >= batch_size) & (size <= capacity), batch_size, 0).astype(jnp.int32)
+    return order, Examples(examples.inputs[chosen], examples.labels[chosen], filled)
 
 
 def _checked_steps(steps: Any) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +16,7 @@ PARAMS = {"a": jnp.asarray([1.0, -2.0, 3.0]), "b": jnp.asarray([[0.5]])}
 GRADIENT = {"a": jnp.asarray([0.3, 0.0, -4.0]), "b": jnp.asarray([[2.0]])}
 
 
-def updated(optimiser, gradients, params=PARAMS):
+def updated(optimiser, gradients, params: Any = PARAMS) -> Any:
     rule = optimiser.transformation(jnp.float64)
     state = rule.init(params)
     for gradient in gradients:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +22,7 @@ def norm_and_weights(params, state):
     return {"norm": optax.tree.norm(params), "left": params.left}
 
 
-def plain_loop(params, optimiser, steps, inputs, labels):
+def plain_loop(params: Any, optimiser, steps, inputs, labels) -> Any:
     """Dense one-hot vectors, one call of optax a step, nothing shared with what is tested but the start."""
     x = np.concatenate([np.eye(P)[inputs[:, 0]], np.eye(P)[inputs[:, 1]]], axis=1)
     y = jnp.asarray(np.eye(P)[labels])
@@ -39,14 +41,14 @@ def plain_loop(params, optimiser, steps, inputs, labels):
     return params, values
 
 
-def run(optimiser=None, steps=(0, 5, 20), key=0, initial=None, network=NETWORK, count=None, **options):
+def run(optimiser=None, steps=(0, 5, 20), key=0, initial=None, network=NETWORK, size=None, **options):
     options.setdefault("measure", norm_and_weights)
     return training.train(
         network,
         training.AdamW(1e-2, decoupled_weight_decay=0.5) if optimiser is None else optimiser,
         options.pop("loss", losses.one_hot_squared),
         network.init(jax.random.key(1)) if initial is None else initial,
-        training.examples(TABLE.inputs, TABLE.labels, count),
+        training.examples(TABLE.inputs, TABLE.labels, size),
         steps,
         jax.random.key(key),
         **options,
@@ -68,22 +70,23 @@ def test_a_run_is_the_plain_loop_with_dense_inputs(block):
 
 @pytest.mark.parametrize("block", [None, 10])
 def test_only_the_rows_that_count_are_trained_on(block):
-    trained = run(count=17, block=block)
+    trained = run(size=17, block=block)
     initial, _ = NETWORK.init(jax.random.key(1))
     optimiser = optax.adamw(1e-2, b1=0.9, b2=0.98, weight_decay=0.5)
     params, _ = plain_loop(initial, optimiser, 20, np.asarray(TABLE.inputs)[:17], np.asarray(TABLE.labels)[:17])
     np.testing.assert_allclose(trained.params.readout, params.readout, rtol=1e-8, atol=1e-12)
 
 
-def cell(rate, decay, count, seed, dropout):
+def cell(rate, decay, size, seed, dropout):
     network = models.pair_network(WIDTH, P, P)
-    measure = training.measure_table(network, losses.one_hot_squared, TABLE.inputs, TABLE.labels, TABLE.labels < 4)
+    split = data.split(jax.random.key(2), TABLE, 0.6, 0.2)
+    measure = training.measure_table(network, losses.one_hot_squared, TABLE, split)
     return training.train(
         network,
         training.AdamW(rate, decoupled_weight_decay=decay),
         losses.one_hot_squared,
         network.init(jax.random.key(seed)),
-        training.examples(TABLE.inputs, TABLE.labels, count),
+        training.examples(TABLE.inputs, TABLE.labels, size),
         (1, 10),
         jax.random.key(seed),
         measure=measure,
@@ -124,9 +127,9 @@ def test_calls_with_other_numbers_compile_nothing_anew():
         traces.append(None)
         return params.left.sum()
 
-    for rate, decay, count, dropout in ((1e-2, 1.0, 20, 0.3), (1e-3, 0.5, 30, 0.4)):
+    for rate, decay, size, dropout in ((1e-2, 1.0, 20, 0.3), (1e-3, 0.5, 30, 0.4)):
         optimiser = training.AdamW(rate, decoupled_weight_decay=decay, clip=rate)
-        run(optimiser, count=count, dropout=dropout, key=count, measure=measure, steps=(0, 3))
+        run(optimiser, size=size, dropout=dropout, key=size, measure=measure, steps=(0, 3))
     assert len(traces) == 1
 
 
@@ -234,7 +237,7 @@ def test_cross_entropy_taken_in_float64_goes_on_where_float32_stands_still():
         ({"batch_size": 50}, "at most the 49 examples, got 50"),
         ({"batch_size": 0}, "batch_size must be an integer of at least 1, got 0"),
         ({"dropout": 1.0}, "dropout must be at least 0 and below 1, got 1.0"),
-        ({"count": 0}, "count must be at least 1 and at most the 49 samples, got 0"),
+        ({"size": 0}, "size must be at least 1 and at most the 49 samples, got 0"),
         ({"block": 0}, "block must be an integer"),
     ],
 )

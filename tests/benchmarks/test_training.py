@@ -1,0 +1,118 @@
+"""A step of the corrupted-label network against its matrix products and PyTorch; cells together against alone."""
+
+from __future__ import annotations
+
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from grokjax import data, losses, models, sweeps, training
+from grokjax.sweeps.program import Programs
+
+P, WIDTH, FRACTION, RATE, DECAY = 97, 500, 0.5, 1e-2, 5.0
+STEPS = 20
+
+
+def fastest(*runs, rounds=7):
+    """The shortest time of each, taken in turn, so that other work on the machine slows all of them alike."""
+    for run in runs:
+        jax.block_until_ready(run())
+    taken = []
+    for _ in range(rounds):
+        taken.append([])
+        for run in runs:
+            start = time.perf_counter()
+            jax.block_until_ready(run())
+            taken[-1].append(time.perf_counter() - start)
+    return np.min(taken, axis=0)
+
+
+def trained(rate, decay, seed, steps, modulus=P, width=WIDTH, fraction=FRACTION):
+    network = models.pair_network(width, modulus, modulus)
+    table = data.operation_table("add", modulus)
+    key = jax.random.key(seed)
+    split = data.split(key, table, fraction)
+    return training.train(
+        network,
+        training.AdamW(rate, decoupled_weight_decay=decay),
+        losses.one_hot_squared,
+        network.init(key),
+        training.table_examples(table, split, int(fraction * modulus**2)),
+        [steps],
+        key,
+        measure=training.measure_table(network, losses.one_hot_squared, table, split),
+    )
+
+
+def short_and_long():
+    """Runs whose difference is 2·STEPS steps without what they start and end with."""
+    return [lambda steps=steps: trained(RATE, DECAY, 0, steps).params for steps in (STEPS, 3 * STEPS)]
+
+
+def test_a_step_costs_little_more_than_its_matrix_products(report):
+    samples = int(FRACTION * P**2)
+    keys = jax.random.split(jax.random.key(0), 3)
+    shapes = ((samples, P), (samples, WIDTH), (P, WIDTH))
+    arrays = [jax.random.normal(k, s, jnp.float32) for k, s in zip(keys, shapes, strict=True)]
+    products = [jax.jit(f) for f in (lambda r, h, w: h @ w.T, lambda r, h, w: r.T @ h, lambda r, h, w: r @ w)]
+    *each, short, long = fastest(*(lambda f=f: f(*arrays) for f in products), *short_and_long(), rounds=10)
+    step = (long - short) / (2 * STEPS)
+    flop = 6 * samples * WIDTH * P
+    report("matrix products of a step at p = 97, N = 500, α = 0.5", f"{flop / sum(each) / 1e9:.0f} GFLOP/s")
+    report("a whole step with AdamW", f"{flop / step / 1e9:.0f} GFLOP/s")
+    report("share of the rate of its matrix products", f"{sum(each) / step:.2f}", "≥ 0.8")
+
+
+def test_a_step_against_an_eager_loop_with_dense_inputs(report):
+    torch = pytest.importorskip("torch")
+    table = data.operation_table("add", P)
+    rows = jax.random.permutation(jax.random.key(0), P * P)[: int(FRACTION * P**2)]
+    # As lists: a build of PyTorch may know another NumPy.
+    one_hot = lambda numbers: torch.eye(P)[torch.tensor(numbers.tolist())]
+    a, b = one_hot(table.inputs[rows, 0]), one_hot(table.inputs[rows, 1])
+    targets = one_hot(table.labels[rows])
+    left, right = (torch.nn.Linear(P, WIDTH, bias=False) for _ in range(2))
+    readout = torch.nn.Linear(WIDTH, P, bias=False)
+    parameters = [*left.parameters(), *right.parameters(), *readout.parameters()]
+    optimiser = torch.optim.AdamW(parameters, lr=RATE, betas=(0.9, 0.98), weight_decay=DECAY)
+
+    def eager():
+        for _ in range(STEPS):
+            optimiser.zero_grad()
+            torch.nn.functional.mse_loss(readout((left(a) + right(b)) ** 2), targets).backward()
+            optimiser.step()
+
+    theirs, short, long = fastest(eager, *short_and_long(), rounds=5)
+    ratio = theirs * 2 * STEPS / (long - short)
+    report("eager PyTorch with dense one-hot inputs over ours, a step", f"{ratio:.1f}", "≥ 2.5")
+
+
+@pytest.mark.parametrize(("modulus", "width", "steps", "least"), [(P, WIDTH, 5, 0.95), (7, 8, 10_000, 5)])
+def test_a_grid_of_cells_against_its_cells_one_by_one(modulus, width, steps, least, report):
+    def cell(point, key):
+        del key
+        run = trained(point["rate"], point["decay"], point["seed"], steps, modulus, width)
+        return {"train_loss": run.measured["train_loss"][0], "test_accuracy": run.measured["test_accuracy"][0]}
+
+    axes = {"rate": np.geomspace(1e-3, 1e-2, 5), "decay": np.linspace(0, 5, 5), "seed": range(4)}
+    programs = Programs(cell, sweeps.Grid(axes), jax.devices()[:1])
+    size = programs.grid.size
+    batch = sweeps.choose_batch(programs)
+
+    def one_by_one():
+        return [programs.run(0, number, number + 1, 1, 1) for number in range(size)]
+
+    def together():
+        return [
+            programs.run(0, start, min(start + batch.cells, size), batch.cells, batch.width)
+            for start in range(0, size, batch.cells)
+        ]
+
+    alone, batched = fastest(one_by_one, together, rounds=3)
+    what = f"p = {modulus}, N = {width}, 5 × 5 × 4 cells"
+    report(f"{what}: cells × steps a second, one by one", f"{size * steps / alone:.0f}")
+    report(f"{what}: {batch.cells} in a chunk, {batch.width} side by side", f"{size * steps / batched:.0f}")
+    report(f"{what}: together over one by one", f"{alone / batched:.2f}", f"≥ {least}")
