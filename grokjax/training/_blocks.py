@@ -10,9 +10,9 @@ from jaxtyping import Array
 
 __all__ = ["blocks_and_rows", "default_rows", "padded"]
 
-# Activations of 600 rows and width 500 are about a megabyte. The element-wise work between matrix products then costs
-# a few per cent of them, where arrays that go through main memory cost a third.
-_CPU_ROWS = 600
+# Activations of 1200 rows and width 500 are about two megabytes. The element-wise work between matrix products then
+# costs a few per cent of them on one core, where arrays that go through main memory cost a fifth and more.
+_CPU_ROWS = 1200
 
 
 def default_rows(samples: int) -> int:

@@ -80,7 +80,7 @@ def mean_loss_and_gradient(
         key: PRNG key of the dropout.
         dropout: its rate; exactly the number 0 draws nothing.
         loss_dtype: of the outputs when the loss is taken, such as float64; that of the outputs by default.
-        block: rows a block has at most; all of them where the samples are coupled, and by default 600 on a CPU and
+        block: rows a block has at most; all of them where the samples are coupled, and by default 1200 on a CPU and
             all of them elsewhere.
 
     Returns:
