@@ -111,3 +111,33 @@ def test_a_grid_of_cells_against_its_cells_one_by_one(modulus, width, steps, lea
     report(f"{what}: cells × steps a second, one by one", f"{size * steps / alone:.0f}")
     report(f"{what}: {batch.cells} in a chunk, {batch.width} side by side", f"{size * steps / batched:.0f}")
     report(f"{what}: together over one by one", f"{alone / batched:.2f}", f"≥ {least}")
+
+
+def test_the_phase_diagram_of_the_corrupted_label_paper(report, tmp_path):
+    if jax.default_backend() == "cpu":
+        pytest.skip("1,292 cells of 2,000 steps take a GPU")
+    shares, corruptions = np.arange(0.1, 0.91, 0.05), np.arange(0, 0.91, 0.05)
+    grid = sweeps.Grid({"train_fraction": shares, "corruption": corruptions, "decay": [0.0, 5.0, 15.0, 20.0]})
+    network, table = models.pair_network(WIDTH, P, P), data.operation_table("add", P)
+    steps, key = 2000, jax.random.key(0)
+
+    def cell(point, _):
+        split = data.split(key, table, point["train_fraction"], point["corruption"])
+        run = training.train(
+            network,
+            training.AdamW(RATE, decoupled_weight_decay=point["decay"]),
+            losses.one_hot_squared,
+            network.init(key),
+            training.table_examples(table, split, int(0.9 * P**2)),
+            [steps],
+            key,
+            measure=training.measure_table(network, losses.one_hot_squared, table, split),
+        )
+        return {name: values[-1] for name, values in run.measured.items()} | {"status": run.status}
+
+    done = sweeps.run(cell, grid, tmp_path / "diagram.zarr")
+    square = jax.random.normal(key, (8192, 8192), jnp.float32)
+    (product,) = fastest(lambda: square @ square)
+    rate, limit = 6 * WIDTH * P * P**2 * steps * grid.size * shares.mean() / done.seconds, 2 * 8192**3 / product
+    report(f"{grid.size} cells of {steps} steps on a GPU: minutes", f"{done.seconds / 60:.1f}", "≤ 5")
+    report("TFLOP/s, and as a share of the rate of a large matrix product", f"{rate / 1e12:.1f}, {rate / limit:.2f}")
