@@ -263,6 +263,9 @@ def claims(config: Config, results: xr.Dataset) -> list[experiment.Claim]:
     # fmt: off
     return [
         experiment.at_most(
+            "runs_complete", "solver", "Number of runs that did not reach their last time.", predicted=0,
+            measured=(results.status != 0).sum() + (results.halved_status != 0), kind="identity"),
+        experiment.at_most(
             "layer_balance", "homogeneous layers, under any choice of the derivative at a kink",
             "|⟨(W₁, b₁), ∇𝓛⟩ − ⟨W₂, ∇𝓛⟩| over ‖θ‖‖∇𝓛‖, largest at all records of all runs.",
             predicted=1e-5, measured=abs(results.imbalance_of_field).max(), kind="identity",
@@ -393,7 +396,7 @@ def plot(config: Config, results: xr.Dataset) -> Figure:
         by_scale.plot(run.scaled_time, run.test_accuracy, color=colour, label=f"α = {scale:g}")
         by_scale.axvline(float(run["test_0.5"]), color=colour, lw=0.6, ls=":")
     by_scale.set(xlabel="λt", ylabel="test accuracy", ylim=(-0.03, 1.05), title="larger α: later")
-    by_scale.legend(loc="lower right")
+    by_scale.legend(loc="upper left")
 
     by_decay = axes[0, 2]
     factors = (1.0, *config.decay_factors)

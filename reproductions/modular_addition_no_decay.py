@@ -120,6 +120,9 @@ def claims(config: Config, results: xr.Dataset) -> list[experiment.Claim]:
     # fmt: off
     return [
         experiment.at_most(
+            "runs_complete", "solver", "Number of runs that did not reach their last time.", predicted=0,
+            measured=int(plain["status"] != 0) + int(decay["status"] != 0), kind="identity"),
+        experiment.at_most(
             "layer_balance", "homogeneous layers, under any choice of the derivative at a kink",
             "‖(W₁, b₁)‖² − ‖W₂‖² is conserved; largest deviation in units of ‖θ‖².", predicted=2 * config.rtol, measured=balance.max(),
             kind="identity", note="Bound: what one step's allowed error of rtol·min(‖(W₁, b₁)‖, ‖W₂‖) can do to it."),
