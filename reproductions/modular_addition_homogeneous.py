@@ -395,7 +395,8 @@ def plot(config: Config, results: xr.Dataset) -> Figure:
         run = results.sel(run=f"scale {scale:g}")
         by_scale.plot(run.scaled_time, run.test_accuracy, color=colour, label=f"α = {scale:g}")
         by_scale.axvline(float(run["test_0.5"]), color=colour, lw=0.6, ls=":")
-    by_scale.set(xlabel="λt", ylabel="test accuracy", ylim=(-0.03, 1.05), title="larger α: later")
+    by_scale.set(xlabel="λt", ylabel="test accuracy", ylim=(-0.03, 1.45), title="larger α: later")
+    by_scale.set_yticks(np.linspace(0, 1, 6))
     by_scale.legend(loc="upper left")
 
     by_decay = axes[0, 2]
