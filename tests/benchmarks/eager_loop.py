@@ -6,7 +6,7 @@ A program of its own, since the threads of two libraries in one process get in e
 import sys
 import time
 
-import torch
+import torch  # pyright: ignore[reportMissingImports]
 
 modulus, width, samples, steps = map(int, sys.argv[1:])
 pairs = torch.randperm(modulus**2)[:samples]

@@ -89,8 +89,12 @@ def test_an_error_on_a_worker_is_raised_here(tmp_path, client):
 
 @pytest.mark.slow
 def test_ctrl_c_finishes_what_is_at_work_and_the_sweep_goes_on_later(tmp_path, client):
+    pressed = []
+
     def press(moment):
-        if moment.done == 4:
+        # The first chunk to end may be a short one.
+        if moment.done >= 4 and not pressed:
+            pressed.append(moment.done)
             signal.raise_signal(signal.SIGINT)
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -99,9 +103,9 @@ def test_ctrl_c_finishes_what_is_at_work_and_the_sweep_goes_on_later(tmp_path, c
             sweeps.run(random_walk, GRID, tmp_path / "store", batch=4, cluster=client, progress=press)
     finally:
         signal.signal(signal.SIGINT, before)
-    # Four chunks were at work, or waiting for one of two workers.
+    # Up to four chunks were at work, or waiting for one of two workers.
     pending = sweeps.open(tmp_path / "store").attrs["pending"]
-    assert 30 - 5 * 4 <= pending <= 26
+    assert 30 - pressed[0] - 4 * 4 <= pending <= 30 - pressed[0]
     assert sweeps.run(random_walk, GRID, tmp_path / "store", cluster=client).computed == pending
 
 
