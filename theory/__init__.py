@@ -9,6 +9,7 @@
     kernel_phase  bounds on the loss while it lasts, and the late course of the loss
     balance       outputs in the kernel phase, where growth balances decay, at finite α and λ
     generalization  bounds on test errors, and sample sizes
+    fourier       the periodic solution of modular addition, and its errors at finite width
     proofs/       notebooks that assert each inequality of the proofs along a flow; not to be imported
 
 Predictors work in float64. Those that take arrays only use NumPy and SciPy, whatever the state of JAX; `kernel`
@@ -33,6 +34,16 @@ Notation, paper symbol ↔ name in code (Lyu et al., arXiv 2311.18817):
     μ            coherence             of the factor of X*, theorem 3.12
     𝓛, 𝓛_λ       train_loss, objective without and with weight decay
     τ            scaled time           λt
+
+and of Doshi et al., arXiv 2310.13061:
+
+    p            modulus, operands     numbers there are
+    N            width                 hidden neurons
+    U, V, W      left, right, readout  weights, the first two transposed
+    α            train_fraction        share of the pairs that is trained on
+    ξ            corruption            share of the training labels replaced by uniform ones
+    σ(k)         frequencies           of the neurons
+    φ^u, φ^v     phases                of the neurons
 """
 
 from __future__ import annotations
@@ -44,6 +55,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from theory import (
         balance,
+        fourier,
         generalization,
         kernel,
         kernel_phase,
@@ -56,6 +68,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "balance",
+    "fourier",
     "generalization",
     "kernel",
     "kernel_phase",
