@@ -113,7 +113,7 @@ def take(table: OperationTable, mask: Bool[Array, " N"], capacity: int, dtype: A
     count = jnp.sum(mask)
     (indices,) = jnp.nonzero(mask, size=capacity, fill_value=0)
     weights = (jnp.arange(capacity) < count).astype(dtype)
-    return Rows(indices.astype(jnp.int32), jnp.where(count > capacity, jnp.asarray(jnp.nan, dtype), weights))
+    return Rows(indices.astype(jnp.int32), jnp.where(count > capacity, jnp.nan, weights))
 
 
 @jax.jit

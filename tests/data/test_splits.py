@@ -174,3 +174,9 @@ def test_too_few_places_and_masks_of_another_table_are_refused(key):
         take(TABLE, mask, 19)
     with pytest.raises(ValueError, match=r"^mask must have shape \(289,\), one value per row, got \(288,\)"):
         take(TABLE, mask[1:], 20)
+
+
+def test_rows_are_taken_with_nan_debugging_on(key):
+    with jax.debug_nans(True):
+        rows = take(TABLE, split(key, TABLE, 0.5).train, 160)
+    assert bool(jnp.all(jnp.isfinite(rows.weights)))
