@@ -91,7 +91,7 @@ def train(
         examples: what is trained on.
         steps: numbers of updates after which to measure, increasing and non-negative, shape (T,); the last ends the
             run. Not traced.
-        key: PRNG key of dropout and of the order of minibatches.
+        key: PRNG key of dropout and of the order of minibatches; a run that goes on from another takes a new one.
         measure: `(params, state) -> pytree of arrays`, in evaluation mode, such as that of `measure_table`.
         optimiser_state: that of an earlier run to go on with; a new one by default.
         batch_size: samples of a minibatch; the order is drawn anew every epoch, and what is left over at its end is
