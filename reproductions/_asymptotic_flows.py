@@ -70,15 +70,11 @@ class Config:
     """Test points of each classification task."""
 
     def __post_init__(self) -> None:
-        for name in ("n", "d", "k", "test_points", "observed"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("seeds", "size"):
-            if getattr(self, name) < 2:
-                raise ValueError(f"{name} must be at least 2, got {getattr(self, name)}")
-        for name in ("weight_decay", "coupling", "rtol"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)}")
+        experiment.check_fields(
+            self,
+            at_least={"n": 1, "d": 1, "k": 1, "test_points": 1, "observed": 1, "seeds": 2, "size": 2},
+            positive=("weight_decay", "coupling", "rtol"),
+        )
         if not 0 < self.c < 1:
             raise ValueError(f"c must lie strictly between 0 and 1, got {self.c}")
         if self.k % 2 == 0 or self.k > self.d:

@@ -74,16 +74,15 @@ class Config:
     """The same of two-layer nets; ten times as much after jumps, and to see what the tolerance does."""
 
     def __post_init__(self) -> None:
-        for name in ("n", "d", "k", "width", "net_inputs"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        experiment.check_fields(
+            self,
+            at_least={"n": 1, "d": 1, "k": 1, "width": 1, "net_inputs": 1},
+            positive=("weight_decay", "net_decay", "rtol", "net_rtol"),
+        )
         if self.k % 2 == 0 or self.k > self.d:
             raise ValueError(f"k must be odd and at most d = {self.d}, got {self.k}")
         if self.net_inputs < 2:
             raise ValueError(f"net_inputs must be at least 2, for the product of two of them; got {self.net_inputs}")
-        for name in ("weight_decay", "net_decay", "rtol", "net_rtol"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)}")
         for name in ("log_scales", "net_log_scales", "optimiser_scales", "perturbations", "jumps"):
             values = getattr(self, name)
             if len(values) < 2 or not all(a < b for a, b in itertools.pairwise(values)):

@@ -66,14 +66,12 @@ class Config:
     """Of inputs and products with them; float64 takes twice as long."""
 
     def __post_init__(self) -> None:
-        for name in ("n", "d", "test_points", "seeds", "sweep_n", "sweep_d"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("initial_norm", "end_time", "limit_time", "rtol"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)}")
-        if not 0 <= self.weight_decay < math.inf:
-            raise ValueError(f"weight_decay must be finite and at least 0, got {self.weight_decay}")
+        experiment.check_fields(
+            self,
+            at_least={"n": 1, "d": 1, "test_points": 1, "seeds": 1, "sweep_n": 1, "sweep_d": 1, "times": 20},
+            positive=("initial_norm", "end_time", "limit_time", "rtol"),
+            not_negative=("weight_decay",),
+        )
         for name, values in (("sweep_seeds", self.sweep_seeds), ("sweep_log_scales", len(self.sweep_log_scales))):
             if values < 2:
                 raise ValueError(f"{name} must be at least 2, for a slope with a standard error; got {values}")
@@ -81,8 +79,6 @@ class Config:
             raise ValueError(f"precision must be float32 or float64, got {self.precision!r}")
         if self.limit_time <= self.end_time:
             raise ValueError(f"limit_time must lie after end_time = {self.end_time}, got {self.limit_time}")
-        if self.times < 20:
-            raise ValueError(f"times must be at least 20, got {self.times}")
 
     @property
     def log_scale(self) -> float:

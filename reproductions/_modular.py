@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -13,6 +12,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 import grokjax as gj
+from grokjax import experiment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +37,9 @@ class Config:
     """Of data and initial weights."""
 
     def __post_init__(self) -> None:
-        for name, least in (("modulus", 2), ("width", 1), ("records", 30)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        for name in ("weight_decay", "horizon", "rtol"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)}")
+        experiment.check_fields(
+            self, at_least={"modulus": 2, "width": 1, "records": 30}, positive=("weight_decay", "horizon", "rtol")
+        )
         if not 0 < self.train_fraction < 1:
             raise ValueError(f"train_fraction must lie strictly between 0 and 1, got {self.train_fraction}")
 

@@ -68,9 +68,7 @@ class Config(nets.Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("gap", "sweep_gap"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be finite and at least 0, got {getattr(self, name)}")
+        experiment.check_fields(self, not_negative=("gap", "sweep_gap"))
 
 
 # All flows of the smoke preset have one shape, so that they share one compilation.

@@ -85,12 +85,15 @@ class Config:
     """λ of the recovery, in 1/time."""
 
     def __post_init__(self) -> None:
-        for name in ("observed", "small_observed", "recovery_rank", "recovery_observed", "recovery_seeds"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("size", "small_size", "recovery_size"):
-            if getattr(self, name) < 2:
-                raise ValueError(f"{name} must be at least 2, got {getattr(self, name)}")
+        numbers = dict.fromkeys(
+            ("observed", "small_observed", "recovery_rank", "recovery_observed", "recovery_seeds"), 1
+        )
+        experiment.check_fields(
+            self,
+            at_least=numbers | {"size": 2, "small_size": 2, "recovery_size": 2},
+            positive=("alpha", "end_time", "rtol"),
+            not_negative=("weight_decay", "recovery_noise"),
+        )
         for prefix in ("", "small_", "recovery_"):
             entries, observed = getattr(self, f"{prefix}size") ** 2, getattr(self, f"{prefix}observed")
             if observed >= entries:
@@ -101,12 +104,6 @@ class Config:
             raise ValueError(
                 f"recovery_rank must be at most recovery_size = {self.recovery_size}, got {self.recovery_rank}"
             )
-        for name in ("alpha", "end_time", "rtol"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)}")
-        for name in ("weight_decay", "recovery_noise"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be finite and at least 0, got {getattr(self, name)}")
         for name in ("alphas", "decay_factors", "recovery_weight_decays"):
             values = getattr(self, name)
             if len(values) < 2 or not all(0 < value < math.inf for value in values):

@@ -69,8 +69,7 @@ class Config(modular.Config):
         super().__post_init__()
         if self.descent_steps < self.records:
             raise ValueError(f"descent_steps must be at least records = {self.records}, got {self.descent_steps}")
-        if not 0 < self.learning_rate < math.inf:
-            raise ValueError(f"learning_rate must be positive and finite, got {self.learning_rate}")
+        experiment.check_fields(self, positive=("learning_rate",))
         for name in ("scales", "decay_factors"):
             values = getattr(self, name)
             if len(values) < 2 or min(values) <= 0 or list(values) != sorted(set(values)):

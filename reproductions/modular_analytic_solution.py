@@ -63,13 +63,11 @@ class Config:
     def __post_init__(self) -> None:
         if not self.moduli or min(self.moduli) < 3:
             raise ValueError(f"moduli must be numbers of at least 3, got {self.moduli}")
-        for name, least in (("draws", 3), ("width", 1), ("steps", 40), ("seeds", 2)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        experiment.check_fields(
+            self, at_least={"draws": 3, "width": 1, "steps": 40, "seeds": 2}, positive=("learning_rate",)
+        )
         if not 0 < self.train_fraction < 1:
             raise ValueError(f"train_fraction must lie strictly between 0 and 1, got {self.train_fraction}")
-        if not 0 < self.learning_rate < math.inf:
-            raise ValueError(f"learning_rate must be positive and finite, got {self.learning_rate}")
         if not 0 <= self.decoupled_weight_decay * self.learning_rate < 1:
             raise ValueError(
                 f"decoupled_weight_decay must be at least 0 and below 1/learning_rate, got {self.decoupled_weight_decay}"
@@ -191,11 +189,8 @@ def claims(config: Config, results: xr.Dataset) -> list[experiment.Claim]:
         results.right_logit.sel(modulus=p).isel(operation=0, multiple=-1).mean()
         * (fourier.printed_amplitude(MULTIPLES[-1] * p) / fourier.amplitude(MULTIPLES[-1] * p)) ** 3
     )
-    slopes = (
-        np.nanmean(regimes(config, results), axis=1)
-        if np.isfinite(regimes(config, results)).any()
-        else np.full(4, np.nan)
-    )
+    of_seeds = regimes(config, results)
+    slopes = np.nanmean(of_seeds, axis=1) if np.isfinite(of_seeds).any() else of_seeds[:, 0]
     periodic = results.last_ipr > 0.5
     coherence = np.cos(results.last_phase_sum).where(periodic).mean()
     start = np.cos(results.first_phase_sum)

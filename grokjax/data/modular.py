@@ -8,7 +8,6 @@ References:
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import jax
@@ -16,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from grokjax.data.operations import Operation, operation_table
+from grokjax.data.splits import whole_part
 
 __all__ = ["ModularData", "modular_addition", "modular_task"]
 
@@ -80,8 +80,7 @@ def modular_task(
     table = operation_table(operation, modulus)
     if not 0 < train_fraction <= 1:
         raise ValueError(f"train_fraction must be above 0 and at most 1, got {train_fraction}")
-    # 0.29·100 is 28.999… in floating point: a few roundings more than the product has, before it is cut.
-    train_size = math.floor(train_fraction * modulus**2 * (1 + 4 * math.ulp(1)))
+    train_size = whole_part(train_fraction, modulus**2)
     if train_size == 0:
         raise ValueError(f"train_fraction must give at least one of {modulus**2} pairs, got {train_fraction}")
     order = jax.random.permutation(key, modulus**2)

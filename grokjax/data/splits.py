@@ -21,7 +21,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from grokjax._checks import Scalar, check_integer, is_concrete
 from grokjax.data.operations import OperationTable
 
-__all__ = ["Rows", "Split", "split", "take"]
+__all__ = ["Rows", "Split", "split", "take", "whole_part"]
 
 
 class Split(NamedTuple):
@@ -116,6 +116,11 @@ def take(table: OperationTable, mask: Bool[Array, " N"], capacity: int, dtype: A
     return Rows(indices.astype(jnp.int32), jnp.where(count > capacity, jnp.nan, weights))
 
 
+def whole_part(share: float, total: int, precision: float = math.ulp(1)) -> int:
+    """⌊share·total⌋ of a share meant as a decimal number: 0.29·100 is 28.999… in floating point, and 29 here."""
+    return math.floor(share * total * (1 + 4 * precision))
+
+
 @jax.jit
 def _split(key, table, train, corruption, resample, classes):
     rows = len(table.labels)
@@ -134,7 +139,7 @@ def _split(key, table, train, corruption, resample, classes):
 
 
 def _truncated(share, total):
-    """⌊share·total⌋, where a few roundings more than the product has do not lose the integer that is meant."""
+    """`whole_part` of a share that may be traced."""
     share = jnp.asarray(share) if jnp.issubdtype(jnp.result_type(share), jnp.floating) else jnp.asarray(share, float)
     slack = 1 + 4 * float(jnp.finfo(share.dtype).eps)
     return jnp.floor(share * jnp.asarray(total, share.dtype) * slack).astype(jnp.int32)
@@ -150,5 +155,5 @@ def _check_shares(train, corruption, rows):
             raise ValueError(f"train must be a size from 1 to the {rows} rows, or a share in (0, 1), got {train}")
     elif not 0 < float(train) < 1:
         raise ValueError(f"train must lie strictly between 0 and 1 as a share, or be an integer as a size, got {train}")
-    elif math.floor(float(train) * rows * (1 + 4 * float(jnp.finfo(jnp.result_type(train)).eps))) == 0:
+    elif whole_part(float(train), rows, float(jnp.finfo(jnp.result_type(train)).eps)) == 0:
         raise ValueError(f"train must give at least one of {rows} rows, got a share of {train}")

@@ -9,6 +9,7 @@ hands `main` an `Experiment` and is done:
 
 from grokjax.experiment.claims import Claim, agrees, at_least, at_most, ledger
 from grokjax.experiment.command_line import Experiment, Part, main
+from grokjax.experiment.fields import check_fields
 from grokjax.experiment.figures import COLOURS, legend_of, new_figure
 from grokjax.experiment.progress import progress, show_progress
 from grokjax.experiment.results import dataset, stack
@@ -22,6 +23,7 @@ __all__ = [
     "agrees",
     "at_least",
     "at_most",
+    "check_fields",
     "dataset",
     "ledger",
     "legend_of",

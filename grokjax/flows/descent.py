@@ -8,13 +8,13 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jaxtyping import Array, ArrayLike, PyTree
 
-from grokjax._checks import Scalar, check_positive
+from grokjax._checks import Scalar, check_positive, check_steps
+from grokjax._recording import blank_unrecorded
 from grokjax.flows.field import Flow
-from grokjax.flows.solution import Solution, Statistics, Status, blank_unrecorded
+from grokjax.flows.solution import Solution, Statistics, Status
 from grokjax.flows.tree import tree_as_float, tree_norm
 
 __all__ = ["gradient_descent"]
@@ -49,11 +49,7 @@ def gradient_descent(
         ValueError: for steps that are empty, negative or decreasing, or a learning rate that is not positive and
             finite.
     """
-    counts = np.asarray(steps)
-    if counts.ndim != 1 or counts.size == 0 or not np.issubdtype(counts.dtype, np.integer):
-        raise ValueError(f"steps must be a non-empty array of integers, got shape {counts.shape}, dtype {counts.dtype}")
-    if counts[0] < 0 or np.any(np.diff(counts) < 0):
-        raise ValueError(f"steps must be non-negative and non-decreasing, got {counts.tolist()}")
+    counts = check_steps(steps, repeats=True)
     check_positive("learning_rate", learning_rate)
     initial = tree_as_float(initial)
     return _descend(flow, initial, jnp.asarray(counts), jnp.asarray(learning_rate, float), observe)

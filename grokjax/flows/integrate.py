@@ -15,12 +15,13 @@ from jax.tree_util import Partial
 from jaxtyping import Array, ArrayLike, PyTree
 
 from grokjax._checks import Scalar, is_concrete
+from grokjax._recording import blank_unrecorded
 from grokjax.flows.clock import Clock, flow_clock
 from grokjax.flows.control import Metered, MeteredRKC2, Metering, NormwiseController, first_step, unmetered
 from grokjax.flows.event import ending_event
 from grokjax.flows.field import Flow
 from grokjax.flows.rkc import MAX_STAGES, RKC2
-from grokjax.flows.solution import Solution, Statistics, Status, blank_unrecorded
+from grokjax.flows.solution import Solution, Statistics, Status
 from grokjax.flows.tree import tree_as_float, tree_norm
 
 __all__ = ["solve"]

@@ -6,11 +6,9 @@ import enum
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-__all__ = ["Solution", "Statistics", "Status", "blank_unrecorded"]
+__all__ = ["Solution", "Statistics", "Status"]
 
 
 class Status(enum.IntEnum):
@@ -80,13 +78,3 @@ class Solution(NamedTuple):
     status: Int[Array, "*batch"]
     statistics: Statistics
     trajectory: Callable[[Array], Any] | None = None
-
-
-def blank_unrecorded(observed: PyTree, recorded: Bool[Array, " T"]) -> PyTree:
-    """Observables (T, ...) with NaN, or 0 for integers and booleans, where nothing was recorded."""
-
-    def blank(x):
-        nothing = jnp.asarray(jnp.nan if jnp.issubdtype(x.dtype, jnp.inexact) else 0, x.dtype)
-        return jnp.where(recorded.reshape(-1, *[1] * (x.ndim - 1)), x, nothing)
-
-    return jax.tree.map(blank, observed)

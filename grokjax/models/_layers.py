@@ -1,4 +1,4 @@
-"""What fully connected networks share: activations, He weights, and a first layer that also reads tokens."""
+"""What networks share: activations, He weights, dropout, and a first layer that also reads tokens."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from grokjax._checks import Scalar
+from grokjax._checks import Scalar, check_dropout, is_concrete
 
-__all__ = ["activation_function", "check_last_layer", "first_product", "he_weights"]
+__all__ = ["activation_function", "check_last_layer", "dropped", "first_product", "he_weights"]
 
 
 def activation_function(activation: Any) -> tuple[Callable[[Array], Array], int]:
@@ -33,6 +33,17 @@ def check_last_layer(last_layer: Any) -> None:
 def he_weights(key: PRNGKeyArray, shape: tuple[int, ...], gain: float, scale: Scalar, dtype: Any) -> Array:
     """Normal weights of standard deviation scale·√(gain/fan_in); fan_in is the last axis of the shape."""
     return jnp.asarray(scale, dtype) * math.sqrt(gain / shape[-1]) * jax.random.normal(key, shape, dtype)
+
+
+def dropped(key: PRNGKeyArray, rate: Scalar, x: Array) -> Array:
+    """Each entry 0 with probability `rate`, in steps of 2⁻¹⁶, and else divided by 1 − rate."""
+    check_dropout(rate)
+    if is_concrete(rate) and float(rate) == 0:
+        return x
+    # Half the random bits of a uniform float32; drawing them is most of what dropout costs.
+    threshold = jnp.round(jnp.asarray(rate, jnp.float32) * 2**16).astype(jnp.uint32)
+    kept = jax.random.bits(key, x.shape, jnp.uint16).astype(jnp.uint32) >= threshold
+    return jnp.where(kept, x / (1 - jnp.asarray(rate, x.dtype)), jnp.zeros((), x.dtype))
 
 
 def first_product(weights: Float[Array, "out in"], x: Shaped[Array, " k"]) -> Float[Array, " out"]:

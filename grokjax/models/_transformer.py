@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from grokjax._checks import Scalar
-from grokjax.models._layers import activation_function
+from grokjax.models._layers import activation_function, dropped
 
 __all__ = ["Options", "Transformer"]
 
@@ -57,7 +57,7 @@ class Transformer(nn.Module):
             self.positions = self.param("positions", normal, (o.length, o.width), self.param_dtype)
         self.blocks = [Block(o, self.param_dtype, name=f"block_{number}") for number in range(o.layers)]
         if o.norm == "pre":
-            self.last_norm = Norm(self.param_dtype)
+            self.last_norm = _norm(self.param_dtype)
         if not o.tied:
             self.unembedding = nn.Dense(
                 o.classes, use_bias=False, kernel_init=_initializer(o.unembedding), param_dtype=self.param_dtype
@@ -115,7 +115,7 @@ class Block(nn.Module):
         self.output = linear(o.width, use_bias=o.attention_bias)
         self.up, self.down = linear(o.mlp_width, use_bias=o.mlp_bias), linear(o.width, use_bias=o.mlp_bias)
         if o.norm is not None:
-            self.attention_norm, self.mlp_norm = Norm(self.param_dtype), Norm(self.param_dtype)
+            self.attention_norm, self.mlp_norm = _norm(self.param_dtype), _norm(self.param_dtype)
 
     def queries(self, x: Float[Array, "*n width"]) -> Float[Array, "*n heads head_width"]:
         return self._heads(self.query(self._read(x)))
@@ -154,20 +154,10 @@ class Block(nn.Module):
         return x.reshape(*x.shape[:-1], self.options.heads, self.options.head_width)
 
 
-class Norm(nn.Module):
-    """Layer norm; Flax's own does not run under strict promotion of dtypes."""
-
-    param_dtype: Any
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "*n width"]) -> Float[Array, "*n width"]:
-        gain = self.param("scale", nn.initializers.ones, x.shape[-1:], self.param_dtype)
-        bias = self.param("bias", nn.initializers.zeros, x.shape[-1:], self.param_dtype)
-        exact = x.astype(_exact(x.dtype))
-        centred = exact - jnp.mean(exact, axis=-1, keepdims=True)
-        normal = centred * jax.lax.rsqrt(jnp.mean(centred**2, axis=-1, keepdims=True) + 1e-5)
-        row = (1,) * (x.ndim - 1) + x.shape[-1:]
-        return normal.astype(x.dtype) * gain.reshape(row) + bias.reshape(row)
+def _norm(param_dtype):
+    # Reductions are in float32 or better, and the variance is that of centred numbers.
+    half = jnp.finfo(param_dtype).bits < 32
+    return nn.LayerNorm(epsilon=1e-5, param_dtype=param_dtype, use_fast_variance=False, force_float32_reductions=half)
 
 
 def _attention(query, key_value, seen, scale):
@@ -192,12 +182,7 @@ def _look_up(table, tokens):
 
 
 def _drop(key, rate, x):
-    """Zeros at the given rate, and the rest scaled up so that the mean stays. The rate may be traced."""
-    if key is None:
-        return x
-    kept = 1 - jnp.asarray(rate, jnp.float32)
-    mask = jax.random.bernoulli(key, kept, x.shape)
-    return jnp.where(mask, x / kept.astype(x.dtype), jnp.zeros((), x.dtype))
+    return x if key is None else dropped(key, rate, x)
 
 
 def _initializer(how):

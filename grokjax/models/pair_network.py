@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from grokjax._checks import check_integer, is_concrete
-from grokjax.models._layers import activation_function
+from grokjax._checks import check_integer
+from grokjax.models._layers import activation_function, dropped
 from grokjax.models.network import Network
 
 __all__ = ["PairParams", "pair_network"]
@@ -112,7 +112,7 @@ def pair_network(
             raise ValueError(f"inputs must be pairs of numbers, shape (n, 2), got shape {inputs.shape}")
         hidden = params.left[inputs[:, 0]] + params.right[inputs[:, 1]]
         if train and key is not None:
-            hidden = _drop(key, dropout, hidden)
+            hidden = dropped(key, dropout, hidden)
         hidden = phi(hidden)
         if normalisation is not None:
             hidden, state = _normalised(normalisation, learned, params.normalisation, state, hidden, train, counted)
@@ -134,16 +134,3 @@ def _normalised(
     variables = {"params": scales, "batch_stats": state}
     normal, updated = layer.apply(variables, hidden, mask=mask, mutable=["batch_stats"])
     return normal, dict(updated["batch_stats"])
-
-
-def _drop(key: PRNGKeyArray, rate: Any, hidden: Array) -> Array:
-    """Each entry 0 with probability `rate`, in steps of 2⁻¹⁶, and else divided by 1 − rate."""
-    if is_concrete(rate):
-        if not 0 <= float(rate) < 1:
-            raise ValueError(f"dropout must be at least 0 and below 1, got {rate}")
-        if float(rate) == 0:
-            return hidden
-    # Half the random bits of a uniform float32; drawing them is most of what dropout costs.
-    threshold = jnp.round(jnp.asarray(rate, jnp.float32) * 2**16).astype(jnp.uint32)
-    kept = jax.random.bits(key, hidden.shape, jnp.uint16).astype(jnp.uint32) >= threshold
-    return jnp.where(kept, hidden / (1 - jnp.asarray(rate, hidden.dtype)), jnp.zeros((), hidden.dtype))

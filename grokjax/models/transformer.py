@@ -18,7 +18,7 @@ from typing import Any, Literal
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from grokjax._checks import Scalar, check_integer, is_concrete
+from grokjax._checks import Scalar, check_dropout, check_integer
 from grokjax.models._layers import activation_function
 from grokjax.models.base import Model
 
@@ -167,8 +167,7 @@ def transformer(
     ) -> Float[Array, "*positions classes"]:
         if x.shape != (length,) or not jnp.issubdtype(x.dtype, jnp.integer):
             raise ValueError(f"x must be {length} integer tokens, got {x.dtype} of shape {x.shape}")
-        if is_concrete(dropout) and not 0 <= float(dropout) < 1:
-            raise ValueError(f"dropout must be at least 0 and below 1, got {dropout}")
+        check_dropout(dropout)
         return jnp.asarray(network.apply({"params": params}, x, key, dropout))
 
     return Model(init=init, apply=apply, degree=None)

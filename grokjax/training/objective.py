@@ -93,16 +93,13 @@ def mean_loss_and_gradient(
     if block is None:
         block = default_rows(capacity)
     check_integer("block", block)
-    drops = not (isinstance(dropout, int | float) and dropout == 0)
     size = batch.size
     # Only known when the program runs: a set that is empty or cut short gives no number.
     possible = (size >= 1) & (size <= capacity)
 
     def total(params, state, inputs, labels, first, key):
         counted = first + jnp.arange(labels.shape[0], dtype=jnp.int32) < size
-        outputs, state = network.apply(
-            params, state, inputs, train=True, key=key if drops else None, dropout=dropout, counted=counted
-        )
+        outputs, state = network.apply(params, state, inputs, train=True, key=key, dropout=dropout, counted=counted)
         outputs = outputs if loss_dtype is None else outputs.astype(loss_dtype)
         values = jax.vmap(loss.value)(outputs, labels)
         # What is masked must not be NaN times 0: samples beyond the size are rows of the data set as well.
@@ -123,8 +120,7 @@ def mean_loss_and_gradient(
         (value, _), slope = gradient(params, state, x, y, first, jax.random.fold_in(key, number))
         return jax.tree.map(jnp.add, sums, (value, slope))
 
-    shapes = jax.eval_shape(gradient, params, state, inputs[:rows], labels[:rows], jnp.int32(0), key)
-    (value, _), slope = shapes
+    (value, _), slope = jax.eval_shape(gradient, params, state, inputs[:rows], labels[:rows], jnp.int32(0), key)
     zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), (value, slope))
     used = jnp.clip((size + (rows - 1)) // rows, 1, blocks)
     value, slope = lax.fori_loop(jnp.int32(0), used, add, zeros)

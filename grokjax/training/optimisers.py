@@ -57,11 +57,7 @@ class AdamW(Optimiser):
         _check(self, "decoupled_weight_decay")
 
     def transformation(self, dtype: Any) -> optax.GradientTransformation:
-        decay, rate = jnp.asarray(self.decoupled_weight_decay, dtype), _rate(self.learning_rate, dtype)
-        moments = _flushed(optax.scale_by_adam(b1=self.b1, b2=self.b2, eps=self.eps))
-        return optax.chain(
-            _clipped(self.clip, dtype), moments, optax.add_decayed_weights(decay), optax.scale_by_learning_rate(rate)
-        )
+        return _rule(self, dtype, _moments(self), _decay(self.decoupled_weight_decay, dtype))
 
 
 class Adam(Optimiser):
@@ -83,11 +79,7 @@ class Adam(Optimiser):
         _check(self, "weight_decay")
 
     def transformation(self, dtype: Any) -> optax.GradientTransformation:
-        decay, rate = jnp.asarray(self.weight_decay, dtype), _rate(self.learning_rate, dtype)
-        moments = _flushed(optax.scale_by_adam(b1=self.b1, b2=self.b2, eps=self.eps))
-        return optax.chain(
-            _clipped(self.clip, dtype), optax.add_decayed_weights(decay), moments, optax.scale_by_learning_rate(rate)
-        )
+        return _rule(self, dtype, _decay(self.weight_decay, dtype), _moments(self))
 
 
 class SGD(Optimiser):
@@ -110,11 +102,8 @@ class SGD(Optimiser):
             raise ValueError(f"momentum must be at least 0 and below 1, got {self.momentum}")
 
     def transformation(self, dtype: Any) -> optax.GradientTransformation:
-        decay, rate = jnp.asarray(self.weight_decay, dtype), _rate(self.learning_rate, dtype)
         trace = _flushed(optax.trace(self.momentum)) if self.momentum else optax.identity()
-        return optax.chain(
-            _clipped(self.clip, dtype), optax.add_decayed_weights(decay), trace, optax.scale_by_learning_rate(rate)
-        )
+        return _rule(self, dtype, _decay(self.weight_decay, dtype), trace)
 
 
 def warm_up(learning_rate: Scalar, steps: int) -> Partial:
@@ -141,8 +130,19 @@ def _check(optimiser: Any, decay: str) -> None:
             raise ValueError(f"{name} must be {'positive' if strict else 'at least 0'} and finite, got {value}")
 
 
-def _clipped(clip: Scalar | None, dtype: Any) -> optax.GradientTransformation:
-    return optax.identity() if clip is None else optax.clip_by_global_norm(jnp.asarray(clip, dtype))
+def _rule(optimiser: Any, dtype: Any, *parts: optax.GradientTransformation) -> optax.GradientTransformation:
+    """What all rules share around their parts: the gradient is clipped first, and the learning rate comes last."""
+    clip, rate = optimiser.clip, _rate(optimiser.learning_rate, dtype)
+    clipped = optax.identity() if clip is None else optax.clip_by_global_norm(jnp.asarray(clip, dtype))
+    return optax.chain(clipped, *parts, optax.scale_by_learning_rate(rate))
+
+
+def _decay(decay: Scalar, dtype: Any) -> optax.GradientTransformation:
+    return optax.add_decayed_weights(jnp.asarray(decay, dtype))
+
+
+def _moments(optimiser: AdamW | Adam) -> optax.GradientTransformation:
+    return _flushed(optax.scale_by_adam(b1=optimiser.b1, b2=optimiser.b2, eps=optimiser.eps))
 
 
 def _flushed(inner: optax.GradientTransformation) -> optax.GradientTransformation:

@@ -14,8 +14,8 @@ import optax
 from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray, PyTree
 
-from grokjax._checks import Scalar, check_integer, is_concrete
-from grokjax.flows.solution import blank_unrecorded
+from grokjax._checks import Scalar, check_dropout, check_integer, check_steps, is_concrete
+from grokjax._recording import blank_unrecorded
 from grokjax.losses import Loss
 from grokjax.models.network import Network
 from grokjax.training.objective import Examples, mean_loss_and_gradient
@@ -110,14 +110,13 @@ def train(
         ValueError: for steps that are empty, negative or not increasing, a batch size that is no integer between 1 and
             the capacity, a concrete dropout outside [0, 1), or float64 losses where float64 is not enabled.
     """
-    stops = _checked_steps(steps)
+    stops = check_steps(steps, repeats=False)
     if batch_size is not None:
         check_integer("batch_size", batch_size)
         limit = int(examples.size) if is_concrete(examples.size) else examples.inputs.shape[0]
         if batch_size > limit:
             raise ValueError(f"batch_size must be at most the {limit} examples, got {batch_size}")
-    if is_concrete(dropout) and not 0 <= float(dropout) < 1:
-        raise ValueError(f"dropout must be at least 0 and below 1, got {dropout}")
+    check_dropout(dropout)
     if loss_dtype is not None and jax.dtypes.canonicalize_dtype(loss_dtype) != np.dtype(loss_dtype):
         raise ValueError(f"loss_dtype must be enabled, got {np.dtype(loss_dtype)}; set jax_enable_x64")
     if not (isinstance(dropout, int | float) and dropout == 0):
@@ -227,12 +226,3 @@ def _minibatch(examples, batch_size, key, step, order):
     # A traced size that cannot fill a batch, or that is cut short, makes the loss NaN.
     filled = jnp.where((size >= batch_size) & (size <= capacity), batch_size, 0).astype(jnp.int32)
     return order, Examples(examples.inputs[chosen], examples.labels[chosen], filled)
-
-
-def _checked_steps(steps: Any) -> np.ndarray:
-    counts = np.asarray(steps)
-    if counts.ndim != 1 or counts.size == 0 or not np.issubdtype(counts.dtype, np.integer):
-        raise ValueError(f"steps must be a non-empty array of integers, got shape {counts.shape}, dtype {counts.dtype}")
-    if counts[0] < 0 or np.any(np.diff(counts) <= 0):
-        raise ValueError(f"steps must be non-negative and increasing, got {counts.tolist()}")
-    return counts
